@@ -1,0 +1,284 @@
+//! Errors: one variant for each thing that a caller would do differently.
+
+use crate::format::ids::{Lsn, SegmentId};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The result of most calls.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong. Every variant says where, and [`Error::advice`] what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another handle holds the journal. Wait for it, or open read-only.
+    #[error("journal {} is held by {holder}", path.display())]
+    Locked {
+        /// The journal's directory.
+        path: PathBuf,
+        /// Who holds it, in words.
+        holder: String,
+        /// Process id of the holder, if it could be learned.
+        pid: Option<u32>,
+    },
+    /// There is nothing at the path, and creating was not asked for.
+    #[error("no journal at {}", path.display())]
+    NotFound {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// What is at the path is not a journal. It was not touched.
+    #[error("{} is not a journal: {why}", path.display())]
+    NotAJournal {
+        /// The path asked for.
+        path: PathBuf,
+        /// What was found instead.
+        why: String,
+    },
+    /// A file was written by a newer release. It was not touched.
+    #[error("{} has format version {found}, this release reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest version this release reads.
+        supported: u16,
+    },
+    /// Something acknowledged no longer validates. Nothing on disk was changed.
+    #[error("{0}")]
+    Corrupt(Box<Corruption>),
+    /// The system refused an operation. The journal may be poisoned by it.
+    #[error("cannot {op} {}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        op: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The disk is full. The append was refused before anything was accepted; appends go on
+    /// when there is space again.
+    #[error("no space left for {needed_bytes} more bytes in {}", path.display())]
+    NoSpace {
+        /// The journal's directory.
+        path: PathBuf,
+        /// How much was needed.
+        needed_bytes: u64,
+    },
+    /// A write or a sync failed earlier: nothing more is acknowledged by this handle.
+    /// Reading what is durable still works. Reopen to go on.
+    #[error("journal is poisoned by an earlier failure")]
+    Poisoned {
+        /// The first failure.
+        #[source]
+        cause: Arc<Error>,
+    },
+    /// The record or batch is larger than the journal's settings allow. It was not accepted.
+    #[error("{what} of {len} bytes exceeds the limit of {max}")]
+    TooLarge {
+        /// What was too large.
+        what: &'static str,
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// Too many bytes wait for the disk, and the caller asked not to wait.
+    #[error("{pending_bytes} bytes already wait for the disk")]
+    Backpressure {
+        /// Accepted and not yet durable.
+        pending_bytes: u64,
+    },
+    /// No session of that name.
+    #[error("no session {id:?}")]
+    UnknownSession {
+        /// The id asked for.
+        id: String,
+    },
+    /// The session was deleted.
+    #[error("session {id:?} is deleted")]
+    SessionDeleted {
+        /// Its id or number.
+        id: String,
+    },
+    /// The turn cannot do that in its state, for example end twice.
+    #[error("{what}: turn {turn} of session {session:?} is {state}")]
+    WrongState {
+        /// What was asked.
+        what: &'static str,
+        /// The session.
+        session: String,
+        /// The turn's sequence number.
+        turn: u32,
+        /// The state it is in.
+        state: String,
+    },
+    /// The call's arguments do not make sense together.
+    #[error("invalid {what}: {why}")]
+    Invalid {
+        /// Which argument.
+        what: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The journal was closed.
+    #[error("journal is closed")]
+    Closed,
+    /// The journal was opened for reading, or its place cannot be written.
+    #[error("journal {} is open for reading only", path.display())]
+    ReadOnly {
+        /// The journal's directory.
+        path: PathBuf,
+    },
+}
+
+/// What exactly is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// The file concerned.
+    pub path: PathBuf,
+    /// The byte offset in it, if one is known.
+    pub offset: Option<u64>,
+    /// The segment concerned, if it is one.
+    pub segment: Option<SegmentId>,
+    /// The records concerned: first LSN, inclusive.
+    pub lsn_from: Option<Lsn>,
+    /// The records concerned: last LSN, exclusive.
+    pub lsn_to: Option<Lsn>,
+    /// What is wrong, in words.
+    pub what: String,
+    /// What was expected, if that helps.
+    pub expected: Option<String>,
+    /// What was found instead.
+    pub found: Option<String>,
+}
+
+impl Corruption {
+    /// Starts a description of damage in `path`.
+    pub fn new(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Corruption {
+            path: path.into(),
+            offset: None,
+            segment: None,
+            lsn_from: None,
+            lsn_to: None,
+            what: what.into(),
+            expected: None,
+            found: None,
+        }
+    }
+
+    /// Adds the byte offset.
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Adds the segment.
+    pub fn in_segment(mut self, segment: SegmentId) -> Self {
+        self.segment = Some(segment);
+        self
+    }
+
+    /// Adds the range of records concerned, `from` inclusive, `to` exclusive.
+    pub fn of_lsns(mut self, from: Lsn, to: Lsn) -> Self {
+        self.lsn_from = Some(from);
+        self.lsn_to = Some(to);
+        self
+    }
+
+    /// Adds what was expected and what was found.
+    pub fn but(mut self, expected: impl ToString, found: impl ToString) -> Self {
+        self.expected = Some(expected.to_string());
+        self.found = Some(found.to_string());
+        self
+    }
+}
+
+impl std::fmt::Display for Corruption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "corrupt: {} in {}", self.what, self.path.display())?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        match (self.lsn_from, self.lsn_to) {
+            (Some(from), Some(to)) if from.next() == to => write!(f, ", lsn {from}")?,
+            (Some(from), Some(to)) => write!(f, ", lsn {from}..{to}")?,
+            (Some(from), None) => write!(f, ", from lsn {from}")?,
+            _ => {}
+        }
+        if let (Some(expected), Some(found)) = (&self.expected, &self.found) {
+            write!(f, ": expected {expected}, found {found}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Corruption> for Error {
+    fn from(corruption: Corruption) -> Self {
+        Error::Corrupt(Box::new(corruption))
+    }
+}
+
+impl Error {
+    /// Wraps a system error with what was attempted and where. A full disk or an exhausted
+    /// quota becomes [`Error::NoSpace`].
+    pub fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { path: path.to_path_buf(), needed_bytes: 0 }
+            }
+            _ => Error::Io { op, path: path.to_path_buf(), source },
+        }
+    }
+
+    /// Returns a stable, machine-readable name of the variant.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Locked { .. } => "locked",
+            Error::NotFound { .. } => "not_found",
+            Error::NotAJournal { .. } => "not_a_journal",
+            Error::NewerFormat { .. } => "newer_format",
+            Error::Corrupt(_) => "corrupt",
+            Error::Io { .. } => "io",
+            Error::NoSpace { .. } => "no_space",
+            Error::Poisoned { .. } => "poisoned",
+            Error::TooLarge { .. } => "too_large",
+            Error::Backpressure { .. } => "backpressure",
+            Error::UnknownSession { .. } => "unknown_session",
+            Error::SessionDeleted { .. } => "session_deleted",
+            Error::WrongState { .. } => "wrong_state",
+            Error::Invalid { .. } => "invalid",
+            Error::Closed => "closed",
+            Error::ReadOnly { .. } => "read_only",
+        }
+    }
+
+    /// Returns what to do next, in one sentence.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Error::Locked { .. } => "stop the process that holds it, or open it for reading",
+            Error::NotFound { .. } => "check the path, or create a journal there",
+            Error::NotAJournal { .. } => "check the path; an empty or new directory becomes a journal",
+            Error::NewerFormat { .. } => "use the release that wrote it, or a newer one",
+            Error::Corrupt(_) => {
+                "nothing was changed; run `turnkeep verify` to see all damage, \
+                 then `turnkeep salvage` to keep everything that is whole"
+            }
+            Error::Io { .. } => "check permissions and the disk, then open the journal again",
+            Error::NoSpace { .. } => "free some space; appends go on by themselves",
+            Error::Poisoned { .. } => "open the journal again: recovery keeps everything acknowledged",
+            Error::TooLarge { .. } => "split the payload, or raise the limit in the options",
+            Error::Backpressure { .. } => "wait for earlier tickets, or use the waiting call",
+            Error::UnknownSession { .. } => "list the sessions to see the ids there are",
+            Error::SessionDeleted { .. } => "open a new session; a deleted one does not come back",
+            Error::WrongState { .. } => "look at the turn's state; an ended turn stays ended",
+            Error::Invalid { .. } => "correct the argument",
+            Error::Closed => "open the journal again",
+            Error::ReadOnly { .. } => "open it for writing, or make its directory writable",
+        }
+    }
+}

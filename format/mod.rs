@@ -1,0 +1,2 @@
+//! Bytes: what each file holds, and nothing else.
+pub mod ids;
