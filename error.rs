@@ -228,10 +228,15 @@ impl Error {
     /// quota becomes [`Error::NoSpace`].
     pub fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Error::NoSpace { path: path.to_path_buf(), needed_bytes: 0 }
-            }
-            _ => Error::Io { op, path: path.to_path_buf(), source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace {
+                path: path.to_path_buf(),
+                needed_bytes: 0,
+            },
+            _ => Error::Io {
+                op,
+                path: path.to_path_buf(),
+                source,
+            },
         }
     }
 
@@ -262,7 +267,9 @@ impl Error {
         match self {
             Error::Locked { .. } => "stop the process that holds it, or open it for reading",
             Error::NotFound { .. } => "check the path, or create a journal there",
-            Error::NotAJournal { .. } => "check the path; an empty or new directory becomes a journal",
+            Error::NotAJournal { .. } => {
+                "check the path; an empty or new directory becomes a journal"
+            }
             Error::NewerFormat { .. } => "use the release that wrote it, or a newer one",
             Error::Corrupt(_) => {
                 "nothing was changed; run `turnkeep verify` to see all damage, \
@@ -270,7 +277,9 @@ impl Error {
             }
             Error::Io { .. } => "check permissions and the disk, then open the journal again",
             Error::NoSpace { .. } => "free some space; appends go on by themselves",
-            Error::Poisoned { .. } => "open the journal again: recovery keeps everything acknowledged",
+            Error::Poisoned { .. } => {
+                "open the journal again: recovery keeps everything acknowledged"
+            }
             Error::TooLarge { .. } => "split the payload, or raise the limit in the options",
             Error::Backpressure { .. } => "wait for earlier tickets, or use the waiting call",
             Error::UnknownSession { .. } => "list the sessions to see the ids there are",

@@ -36,7 +36,9 @@ mod model {
             Mutex(loom::sync::Mutex::new(value))
         }
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().expect("loom mutexes are never poisoned here")))
+            MutexGuard(Some(
+                self.0.lock().expect("loom mutexes are never poisoned here"),
+            ))
         }
     }
 
@@ -72,7 +74,12 @@ mod model {
     /// Waits on `condvar`, giving up `guard` meanwhile.
     pub fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>) {
         let inner = guard.0.take().expect("guard is held before a wait");
-        guard.0 = Some(condvar.0.wait(inner).expect("loom mutexes are never poisoned here"));
+        guard.0 = Some(
+            condvar
+                .0
+                .wait(inner)
+                .expect("loom mutexes are never poisoned here"),
+        );
     }
 
     /// loom's reader-writer lock with parking_lot's signature.

@@ -1,2 +1,8 @@
-//! Bytes: what each file holds, and nothing else.
+//! Bytes: what each file of a journal holds, and nothing else.
+//!
+//! Encode stands beside decode; decoders take `&[u8]`, never panic and never allocate by a
+//! length they have not checked. No I/O happens here. The writer, recovery, the command and
+//! the fuzzers share this room. The layout is specified in `docs/FORMAT.md`.
+
+pub mod checksum;
 pub mod ids;

@@ -64,7 +64,7 @@ pub trait Page: Send + Sync + fmt::Debug {
 /// An open file. All methods take `&self`: positions are explicit and never shared.
 pub trait File: Send + Sync + fmt::Debug {
     /// The file's length in bytes now.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Reads up to `buf.len()` bytes at `offset`; short only at the end of the file.
     /// Interrupted calls are retried.
