@@ -4,5 +4,11 @@
 //! length they have not checked. No I/O happens here. The writer, recovery, the command and
 //! the fuzzers share this room. The layout is specified in `docs/FORMAT.md`.
 
+mod bytes;
 pub mod checksum;
+pub mod fault;
+pub mod header;
 pub mod ids;
+pub mod names;
+
+pub use fault::Fault;
