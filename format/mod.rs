@@ -7,8 +7,12 @@
 mod bytes;
 pub mod checksum;
 pub mod fault;
+pub mod frame;
+pub mod group;
 pub mod header;
 pub mod ids;
 pub mod names;
+pub mod segment;
+pub mod watermark;
 
 pub use fault::Fault;
