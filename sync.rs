@@ -8,8 +8,8 @@
 mod real {
     pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub use std::sync::Arc;
-    pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-    pub use std::thread::{Thread, current, park, park_timeout};
+    pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub use std::thread::{Thread, current, park};
 
     /// Waits on `condvar`, giving up `guard` meanwhile.
     pub fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>) {
@@ -19,10 +19,10 @@ mod real {
 
 #[cfg(loom)]
 mod model {
-    pub use loom::sync::Arc;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     pub use loom::thread::{Thread, current, park};
     use std::ops::{Deref, DerefMut};
+    pub use std::sync::Arc;
 
     /// loom's mutex with parking_lot's signature (no poisoning).
     #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use super::checksum::{Seed, checksum};
 use super::fault::{Fault, expect, need, same};
 use super::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, Frame, FrameHeader, frame_len, seal};
 use super::ids::{Epoch, Lsn, SegmentId};
+use crate::sabotage::Sabotage;
 
 /// Length of a group's header.
 pub const GROUP_HEADER_LEN: usize = 64;
@@ -105,7 +106,9 @@ impl GroupHeader {
             frames_check: get_u32(bytes, 52),
             at_ms: get_u64(bytes, 56),
         };
-        expect("segment id", segment.get(), header.segment.get())?;
+        if !Sabotage::DropSeed.is_on() {
+            expect("segment id", segment.get(), header.segment.get())?;
+        }
         if header.body_len as usize > MAX_BODY_LEN {
             return Err(Fault::Field {
                 field: "group length",
@@ -165,7 +168,7 @@ impl<'a> Group<'a> {
     /// # Errors
     /// [`GroupFault`] with the place of the first fault.
     pub fn decode(seed: Seed, segment: SegmentId, bytes: &'a [u8]) -> Result<Self, GroupFault> {
-        let (header, check) =
+        let (mut header, check) =
             GroupHeader::decode(seed, segment, bytes).map_err(|fault| GroupFault {
                 fault,
                 offset: 0,
@@ -180,11 +183,35 @@ impl<'a> Group<'a> {
         };
         need("group", bytes, header.len()).map_err(|fault| at(fault, offset, lsn))?;
         let body = &bytes[GROUP_HEADER_LEN..header.len()];
+        if Sabotage::TrustLength.is_on() {
+            let mut frames = Frames { body, offset: 0 }.map(|(_, frame)| frame);
+            let first = frames.next();
+            let first_prev = first.map(|frame| frame.header.prev);
+            let last_check = frames.last().or(first).map(|frame| frame.check);
+            return Ok(Group {
+                header,
+                check,
+                first_prev,
+                last_check,
+                body,
+            });
+        }
         let (mut first_prev, mut last_check) = (None, None);
         let mut checks = FrameChecks::new(seed);
-        for _ in 0..header.frame_count {
-            let (frame, taken) = Frame::decode(seed, &body[offset - GROUP_HEADER_LEN..])
-                .map_err(|fault| at(fault, offset, lsn))?;
+        for n in 0..header.frame_count {
+            let decoded = Frame::decode(seed, &body[offset - GROUP_HEADER_LEN..]);
+            if Sabotage::HalfGroups.is_on() && decoded.is_err() && n > 0 {
+                header.frame_count = n;
+                let body = &body[..offset - GROUP_HEADER_LEN];
+                return Ok(Group {
+                    header,
+                    check,
+                    first_prev,
+                    last_check,
+                    body,
+                });
+            }
+            let (frame, taken) = decoded.map_err(|fault| at(fault, offset, lsn))?;
             expect("lsn", lsn.get(), frame.header.lsn.get())
                 .and_then(|()| match last_check {
                     None => Ok(()),
@@ -360,6 +387,11 @@ impl GroupBuffer {
     /// Bytes that the group will take, without padding.
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Bytes of the frames alone, sealed or not.
+    pub fn frames_len(&self) -> usize {
+        self.unpadded_len() - GROUP_HEADER_LEN
     }
 
     /// Whether no frame was added.
