@@ -3,4 +3,5 @@
 pub mod error;
 pub mod format;
 mod sabotage;
+pub mod storage;
 mod sync;

@@ -2,11 +2,30 @@
 //!
 //! Everything the engine does to a disk goes through [`Storage`] and [`File`]:
 //! about ten operations, each documented with what it promises after a power
-//! loss. [`disk`] is the real one; [`sim`] (feature `sim`) is a seeded disk that
-//! loses power, tears sectors, fails syncs and fills up.
+//! loss. [`disk`] is the real one; `sim` (feature `sim`) is a seeded disk that
+//! loses power, tears sectors, fails syncs and fills up. [`mod@publish`] puts a whole
+//! file in place, or nothing.
 //!
 //! This room knows nothing of segments or records. It never retries a failed
-//! sync, never deletes on its own, and follows no symbolic link.
+//! sync, never deletes on its own (but for the temporary file of a failed
+//! publication), opens nothing that is not a regular file, and opens no file
+//! through a symbolic link. The directory itself may be reached through one: that
+//! is the host's choice.
+//!
+//! Used by every room that touches a file; uses nothing but `error` and `sync`.
+
+#[cfg(test)]
+mod conformance;
+pub mod dir;
+pub mod disk;
+mod lock;
+mod mmap;
+pub mod publish;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
+pub use disk::DiskStorage;
+pub use publish::publish;
 
 use std::fmt;
 use std::io;
@@ -34,6 +53,19 @@ pub struct Holder {
     pub note: String,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, self.note.as_str()) {
+            (None, _) => write!(f, "an unknown process"),
+            (Some(pid), "") => write!(f, "process {pid}"),
+            (Some(pid), note) => write!(f, "process {pid} ({note})"),
+        }
+    }
+}
+
+/// Length of a [`Page`] in bytes.
+pub const PAGE_LEN: usize = 4096;
+
 /// Why a lock could not be taken.
 #[derive(Debug)]
 pub enum LockError {
@@ -57,7 +89,8 @@ pub trait Page: Send + Sync + fmt::Debug {
     /// Stores `bytes` at `offset` of the page; other processes reading the file see it.
     ///
     /// After a power loss the sector holds any of the states that were ever stored to it,
-    /// or garbage. A killed process loses nothing. Offsets and lengths are multiples of 8.
+    /// or garbage. A killed process loses nothing. Offsets and lengths are multiples of 8;
+    /// anything else, or going past [`PAGE_LEN`], panics.
     fn store(&self, offset: usize, bytes: &[u8]);
 }
 
@@ -77,7 +110,8 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Makes every byte written so far, and the length, durable. After an error nothing
     /// is known about the bytes written since the last success, and a second call proves
-    /// nothing (the kernel may have marked the pages clean).
+    /// nothing (the kernel may have marked the pages clean). An interrupted sync is an error
+    /// like any other: asking again could swallow the one report of a failed write.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Sets the length; bytes gained read as zeros. Not durable before [`File::sync_data`].
@@ -86,7 +120,9 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Maps the whole file for reading. Only for files that nobody changes any more.
     fn map(&self) -> io::Result<Arc<dyn Map>>;
 
-    /// Maps the first 4096 bytes for storing to. The file must be at least that long.
+    /// Maps the first [`PAGE_LEN`] bytes for storing to. The file must be open for writing, at
+    /// least that long, and its first page written and synced, not merely lengthened over: a
+    /// store into a hole would need space at a moment when nobody can be told there is none.
     fn page(&self) -> io::Result<Arc<dyn Page>>;
 }
 
@@ -108,10 +144,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Lists a directory, in no particular order. Names that are not UTF-8 are listed lossily.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 
-    /// Opens a regular file, never through a symbolic link.
+    /// Opens a regular file, never through a symbolic link. Anything else at the path (a
+    /// directory, a link, a pipe, a device) is refused with `InvalidInput`, without waiting.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
 
-    /// Renames within one directory, replacing the target. Atomic with respect to a crash,
+    /// Renames a file within one directory, replacing the target; across directories is
+    /// `InvalidInput`. Atomic with respect to a crash,
     /// durable only after [`Storage::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -122,10 +160,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock on the file at `path`, creating it if missing, and notes
-    /// the holder in it. Never waits. The kernel releases it when the holder dies.
+    /// the holder in it. Never waits. The kernel releases it when the holder dies. The file
+    /// stays when the lock is released.
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, LockError>;
 
-    /// Bytes free for this user on the file system of `path`.
+    /// Bytes free for this user on the file system of `path`. Fails with `Unsupported` where
+    /// the system cannot be asked.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 
     /// Whether overwriting blocks in place is what the file system does. False on
