@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod format;
+pub mod model;
 mod sabotage;
 pub mod storage;
 mod sync;
