@@ -1,0 +1,174 @@
+//! A batch: records of any sessions that are there all or not at all.
+
+use super::session::Session;
+use super::shared::NewRecord;
+use super::turn::Turn;
+use crate::error::{Error, Result};
+use crate::format::ids::SessionNo;
+use crate::model::event::{Envelope, Kind};
+use crate::sync::Arc;
+
+/// Records to be appended together, see [`crate::Journal::append_all`].
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    items: Vec<Item>,
+    /// Identity of the journal, to refuse sessions of another.
+    journal: Option<usize>,
+    mixed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    session: SessionNo,
+    kind: Kind,
+    turn: u32,
+    attempt: u32,
+    name: String,
+    actor: String,
+    extra: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many records it holds.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds an event of a session, outside of any turn.
+    pub fn event(self, session: &Session, name: &str, payload: impl AsRef<[u8]>) -> Self {
+        self.push(session, Kind::Message, name, payload.as_ref(), None)
+    }
+
+    /// Adds an event of a turn.
+    pub fn turn_event(self, turn: &Turn, name: &str, payload: impl AsRef<[u8]>) -> Self {
+        self.push(
+            turn.session(),
+            Kind::TurnEvent,
+            name,
+            payload.as_ref(),
+            Some(turn),
+        )
+    }
+
+    /// Adds the completion of a turn.
+    pub fn complete(self, turn: &Turn, answer: impl AsRef<[u8]>) -> Self {
+        self.push(
+            turn.session(),
+            Kind::TurnCompleted,
+            "",
+            answer.as_ref(),
+            Some(turn),
+        )
+    }
+
+    /// Adds the failure of a turn.
+    pub fn fail(self, turn: &Turn, reason: &str, detail: impl AsRef<[u8]>) -> Self {
+        self.push(
+            turn.session(),
+            Kind::TurnFailed,
+            reason,
+            detail.as_ref(),
+            Some(turn),
+        )
+    }
+
+    /// Adds the cancellation of a turn.
+    pub fn cancel(self, turn: &Turn, reason: &str) -> Self {
+        self.push(turn.session(), Kind::TurnCancelled, reason, &[], Some(turn))
+    }
+
+    /// Adds the interruption of a turn.
+    pub fn interrupt(self, turn: &Turn, reason: &str) -> Self {
+        self.push(
+            turn.session(),
+            Kind::TurnInterrupted,
+            reason,
+            &[],
+            Some(turn),
+        )
+    }
+
+    /// Adds the setting of a value.
+    pub fn put(self, session: &Session, key: &str, value: impl AsRef<[u8]>) -> Self {
+        self.push(session, Kind::Put, key, value.as_ref(), None)
+    }
+
+    /// Adds the removal of a value.
+    pub fn remove(self, session: &Session, key: &str) -> Self {
+        self.push(session, Kind::Remove, key, &[], None)
+    }
+
+    /// Names who acted in the record that was added last.
+    pub fn actor(mut self, actor: &str) -> Self {
+        if let Some(item) = self.items.last_mut() {
+            item.actor = actor.to_owned();
+        }
+        self
+    }
+
+    /// Adds the host's own metadata to the record that was added last.
+    pub fn extra(mut self, extra: impl AsRef<[u8]>) -> Self {
+        if let Some(item) = self.items.last_mut() {
+            item.extra = extra.as_ref().to_vec();
+        }
+        self
+    }
+
+    fn push(
+        mut self,
+        session: &Session,
+        kind: Kind,
+        name: &str,
+        content: &[u8],
+        turn: Option<&Turn>,
+    ) -> Self {
+        let journal = Arc::as_ptr(&session.journal().shared) as usize;
+        self.mixed |= *self.journal.get_or_insert(journal) != journal;
+        self.items.push(Item {
+            session: session.no(),
+            kind,
+            turn: turn.map_or(0, |turn| turn.id().get()),
+            attempt: turn.map_or(0, Turn::attempt),
+            name: name.to_owned(),
+            actor: String::new(),
+            extra: Vec::new(),
+            content: content.to_vec(),
+        });
+        self
+    }
+
+    pub(crate) fn records(&self) -> Result<Vec<NewRecord<'_>>> {
+        if self.mixed {
+            let why = "its sessions belong to different journals".to_owned();
+            return Err(Error::Invalid { what: "batch", why });
+        }
+        Ok(self
+            .items
+            .iter()
+            .map(|item| NewRecord {
+                session: item.session,
+                kind: item.kind,
+                envelope: Envelope {
+                    turn: item.turn,
+                    attempt: item.attempt,
+                    name: &item.name,
+                    actor: &item.actor,
+                    extra: &item.extra,
+                    ..Envelope::default()
+                },
+                content: &item.content,
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,217 @@
+//! Reading one session: forwards, backwards, from anywhere, without scanning the log.
+
+use super::entry::Entry;
+use super::index::{Index, Place};
+use crate::error::{Corruption, Result};
+use crate::format::ids::{Seq, SessionNo};
+use crate::format::names;
+use crate::model::event::Kind;
+use crate::sync::{Arc, RwLock};
+use std::collections::VecDeque;
+use std::ops::{Bound, RangeBounds};
+
+/// How many places are looked up at once.
+const CHUNK: usize = 128;
+
+/// Iterator over a session's durable records. Each item may be an error of its own: damage of
+/// one record does not hide those behind it.
+pub struct Entries {
+    index: Arc<RwLock<Index>>,
+    session: SessionNo,
+    /// What has not been looked up: `from <= seq < to`.
+    from: Seq,
+    to: Seq,
+    holes: Vec<(Seq, Seq)>,
+    front: VecDeque<(Seq, Place)>,
+    back: VecDeque<(Seq, Place)>,
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Entries(session {}, {}..{})",
+            self.session, self.from, self.to
+        )
+    }
+}
+
+impl Entries {
+    pub(crate) fn new(
+        index: Arc<RwLock<Index>>,
+        session: SessionNo,
+        from: Seq,
+        to: Seq,
+        holes: Vec<(Seq, Seq)>,
+    ) -> Self {
+        let (front, back) = (VecDeque::new(), VecDeque::new());
+        Entries {
+            index,
+            session,
+            from,
+            to,
+            holes,
+            front,
+            back,
+        }
+    }
+
+    fn visible(&self, seq: Seq) -> bool {
+        !self
+            .holes
+            .iter()
+            .any(|(from, to)| (*from..*to).contains(&seq))
+    }
+
+    /// Looks up more places; returns whether there were any.
+    fn fill_front(&mut self) -> bool {
+        let found = self
+            .index
+            .read()
+            .forwards(self.session, self.from, self.to, CHUNK);
+        self.from = found.last().map_or(self.to, |(seq, _)| seq.next());
+        self.front.extend(found);
+        !self.front.is_empty()
+    }
+
+    fn fill_back(&mut self) -> bool {
+        let found = self
+            .index
+            .read()
+            .backwards(self.session, self.from, self.to, CHUNK);
+        self.to = found.last().map_or(self.from, |(seq, _)| *seq);
+        self.back.extend(found);
+        !self.back.is_empty()
+    }
+
+    /// The sequence number of the record that [`Iterator::next`] will read.
+    pub(crate) fn front_seq(&mut self) -> Option<Seq> {
+        loop {
+            if self.front.is_empty() && !self.fill_front() {
+                // What was looked up from the other end is all that is left.
+                self.front.extend(self.back.drain(..).rev());
+            }
+            let (seq, _) = self.front.front()?;
+            if self.visible(*seq) {
+                return Some(*seq);
+            }
+            self.front.pop_front();
+        }
+    }
+
+    /// The sequence number of the record that [`DoubleEndedIterator::next_back`] will read.
+    pub(crate) fn back_seq(&mut self) -> Option<Seq> {
+        loop {
+            if self.back.is_empty() && !self.fill_back() {
+                self.back.extend(self.front.drain(..).rev());
+            }
+            let (seq, _) = self.back.front()?;
+            if self.visible(*seq) {
+                return Some(*seq);
+            }
+            self.back.pop_front();
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.front_seq()?;
+        let (_, place) = self.front.pop_front()?;
+        Some(read(&place, self.session))
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.back_seq()?;
+        let (_, place) = self.back.pop_front()?;
+        Some(read(&place, self.session))
+    }
+}
+
+/// Reads the record at a place and checks that it is the one that belongs there.
+fn read(place: &Place, session: SessionNo) -> Result<Entry> {
+    match place {
+        Place::Log {
+            segment,
+            offset,
+            seq,
+        } => {
+            let record = segment.read_frame(*offset, None)?;
+            if record.header.session != session || record.header.seq != *seq {
+                return Err(
+                    Corruption::new(segment.path(), "another record stands here")
+                        .at(*offset)
+                        .in_segment(segment.id())
+                        .of_lsns(record.header.lsn, record.header.lsn.next())
+                        .but(
+                            format!("record {seq} of session {session}"),
+                            format!(
+                                "record {} of session {}",
+                                record.header.seq, record.header.session
+                            ),
+                        )
+                        .into(),
+                );
+            }
+            Entry::decode(&record, segment.path())
+        }
+        Place::Pack { pack, slot } => pack.entry(*slot),
+        Place::Lost { segment } => {
+            let what = format!("no open segment for a record of session {session}");
+            Err(Corruption::new(names::segment(*segment), what)
+                .in_segment(*segment)
+                .into())
+        }
+    }
+}
+
+/// Half-open bounds of any range.
+pub(crate) fn bounds(range: impl RangeBounds<Seq>) -> (Seq, Seq) {
+    let from = match range.start_bound() {
+        Bound::Included(seq) => *seq,
+        Bound::Excluded(seq) => seq.next(),
+        Bound::Unbounded => Seq::new(0),
+    };
+    let to = match range.end_bound() {
+        Bound::Included(seq) => seq.next(),
+        Bound::Excluded(seq) => *seq,
+        Bound::Unbounded => Seq::new(u32::MAX),
+    };
+    (from, to)
+}
+
+/// The last `count` entries, oldest first.
+pub(crate) fn last(
+    entries: impl DoubleEndedIterator<Item = Result<Entry>>,
+    count: usize,
+) -> Result<Vec<Entry>> {
+    let mut found = entries.rev().take(count).collect::<Result<Vec<_>>>()?;
+    found.reverse();
+    Ok(found)
+}
+
+/// The entries from the first of the last `count` turns on, oldest first.
+pub(crate) fn last_turns(
+    entries: impl DoubleEndedIterator<Item = Result<Entry>>,
+    count: usize,
+) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut turns = 0;
+    for entry in entries.rev() {
+        let entry = entry?;
+        turns += usize::from(entry.kind == Kind::TurnSubmitted);
+        found.push(entry);
+        if turns == count {
+            break;
+        }
+    }
+    if count == 0 {
+        found.clear();
+    }
+    found.reverse();
+    Ok(found)
+}

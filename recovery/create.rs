@@ -1,0 +1,217 @@
+//! Making a journal, so that a crash anywhere in between leaves either none or a whole one.
+//!
+//! The manifest comes last: without one there is no journal, and whatever else is there without
+//! records is made again.
+
+use crate::error::{Corruption, Error, Result};
+use crate::format::ids::{JournalId, Lsn, PackId, SegmentId, SnapshotId};
+use crate::format::manifest::{Manifest, ReplayPoint};
+use crate::format::names::{self, Name};
+use crate::format::segment::SegmentHeader;
+use crate::format::watermark::Watermark;
+use crate::journal::options::Options;
+use crate::journal::segments::{Expected, SegmentFile, adopt_spare, make_spare};
+use crate::journal::walk::{Step, Walk};
+use crate::snapshot::catalog;
+use crate::storage::OpenMode;
+use crate::storage::dir::Dir;
+use crate::storage::publish::publish;
+use std::io;
+
+/// Makes sure that there is a directory which is, or may become, a journal. Nothing is written
+/// into one that is neither.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotAJournal`], [`Error::Io`].
+pub(super) fn prepare_directory(dir: &Dir, create: bool) -> Result<()> {
+    let listed = match dir.storage().list(dir.path()) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !create {
+                return Err(Error::NotFound {
+                    path: dir.path().to_path_buf(),
+                });
+            }
+            return make_directory(dir);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(not_a_journal(dir, "it is a file, not a directory"));
+        }
+        Err(error) => return Err(Error::io("list", dir.path(), error)),
+    };
+    if listed
+        .iter()
+        .any(|entry| matches!(Name::parse(&entry.name), Name::Manifest(_)))
+    {
+        return Ok(());
+    }
+    if let Some(entry) = listed
+        .iter()
+        .find(|entry| Name::parse(&entry.name) == Name::Foreign)
+    {
+        return Err(not_a_journal(
+            dir,
+            &format!("it holds {:?} and no manifest", entry.name),
+        ));
+    }
+    if !create {
+        return Err(Error::NotFound {
+            path: dir.path().to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+/// Makes the directory and makes its name durable.
+fn make_directory(dir: &Dir) -> Result<()> {
+    let storage = dir.storage();
+    match storage.create_dir(dir.path()) {
+        Ok(()) => {}
+        // Somebody else makes it at the same time; the lock decides who goes on.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Error::io("create", dir.path(), error)),
+    }
+    sync_parent(dir)
+}
+
+/// The directory's own name is durable only once its parent is synced. A crash between making
+/// and syncing may leave the name undurable and the directory there, so this is done whenever
+/// a journal is made in it.
+pub(super) fn sync_parent(dir: &Dir) -> Result<()> {
+    let parent = match dir.path().parent() {
+        Some(parent) if parent.as_os_str().is_empty() => std::path::Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    dir.storage()
+        .sync_dir(parent)
+        .map_err(|e| Error::io("sync", parent, e))
+}
+
+/// Makes an empty journal in a directory that holds nothing but what an earlier attempt left.
+///
+/// # Errors
+/// [`Error::Corrupt`] if there are records and no manifest; [`Error::NoSpace`], [`Error::Io`].
+pub(super) fn create(dir: &Dir, options: &Options) -> Result<()> {
+    refuse_records(dir)?;
+    for entry in dir.list()? {
+        match Name::parse(&entry.name) {
+            Name::Lock | Name::Quarantine | Name::Foreign => {}
+            _ => dir.remove(&entry.name)?,
+        }
+    }
+    sync_parent(dir)?;
+    let storage = dir.storage();
+    let id = SegmentId::new(1);
+    let entropy = storage
+        .entropy()
+        .map_err(|e| Error::io("draw an id for", dir.path(), e))?;
+    let journal = JournalId(entropy);
+    let header = SegmentHeader {
+        journal,
+        id,
+        capacity: options.first_segment_bytes.next_multiple_of(4096),
+        base_lsn: Lsn::default(),
+        group_align: options.group_align,
+        base_link: 0,
+        base_group_link: 0,
+        created_ms: storage.unix_ms(),
+    };
+    let spare = make_spare(dir, &header, None)?;
+    adopt_spare(dir, &spare, id)?;
+    let first = Lsn::new(1);
+    make_watermark(
+        dir,
+        journal,
+        first,
+        &ReplayPoint {
+            segment: id,
+            ..ReplayPoint::default()
+        },
+    )?;
+    let manifest = Manifest {
+        journal,
+        generation: 1,
+        created_ms: storage.unix_ms(),
+        group_align: options.group_align,
+        next_snapshot: SnapshotId::new(1),
+        next_pack: PackId::new(1),
+        log_floor: id,
+        snapshots: Vec::new(),
+    };
+    catalog::publish(dir, &manifest)
+}
+
+/// Makes the watermark page, saying that everything below `durable` is durable.
+pub(super) fn make_watermark(
+    dir: &Dir,
+    journal: JournalId,
+    durable: Lsn,
+    at: &ReplayPoint,
+) -> Result<()> {
+    let mark = Watermark {
+        counter: 2,
+        durable_lsn: durable,
+        segment: at.segment,
+        end_offset: at.offset,
+        flags: 0,
+        epoch: at.epoch,
+    };
+    let page = Watermark::encode_page(journal, mark);
+    let tmp = format!("{}{}", names::WATERMARK, names::TMP_SUFFIX);
+    publish(
+        &**dir.storage(),
+        dir.path(),
+        &tmp,
+        names::WATERMARK,
+        &page,
+        false,
+    )
+}
+
+/// A manifest is published before the first record is accepted. Records without one mean that
+/// it was lost.
+pub(super) fn refuse_records(dir: &Dir) -> Result<()> {
+    for entry in dir.list()? {
+        let lost = match Name::parse(&entry.name) {
+            Name::Pack(_) | Name::State(_) => true,
+            Name::Segment(id) => id.get() > 1 || holds_groups(dir, id)?,
+            _ => false,
+        };
+        if lost {
+            let what = "the manifest is missing, and there are records";
+            return Err(Corruption::new(dir.join(&entry.name), what).into());
+        }
+    }
+    Ok(())
+}
+
+fn holds_groups(dir: &Dir, id: SegmentId) -> Result<bool> {
+    let mut header = [0; crate::format::segment::SEGMENT_HEADER_LEN];
+    let path = dir.join(&names::segment(id));
+    let file = dir.open(&names::segment(id), OpenMode::Read)?;
+    let got = file
+        .read_at(&mut header, 0)
+        .map_err(|e| Error::io("read", &path, e))?;
+    let Ok(header) = SegmentHeader::decode(&header[..got]) else {
+        return Ok(false);
+    };
+    let expected = Expected {
+        journal: header.journal,
+        id,
+    };
+    let segment = match SegmentFile::open(dir, expected, OpenMode::Read) {
+        Ok(segment) => segment,
+        Err(Error::Corrupt(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let holds = matches!(Walk::unlinked(&segment).step()?, Step::Group(..));
+    Ok(holds)
+}
+
+fn not_a_journal(dir: &Dir, why: &str) -> Error {
+    Error::NotAJournal {
+        path: dir.path().to_path_buf(),
+        why: why.to_owned(),
+    }
+}

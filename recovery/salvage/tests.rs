@@ -1,0 +1,833 @@
+//! Whatever is damaged: the rest is kept, nothing is invented, and the result opens.
+
+use super::*;
+use crate::format::checksum::payload_checksum;
+use crate::format::frame::{Frame, FrameHeader};
+use crate::format::ids::{Epoch, Seq};
+use crate::format::segment::SegmentHeader;
+use crate::journal::batch::Batch;
+use crate::journal::entry::Entry;
+use crate::journal::handle::Journal;
+use crate::journal::shared::Durability;
+use crate::journal::tail::BODY_VERSION;
+use crate::journal::turn::Input;
+use crate::model::event::{self, Envelope, encode_payload};
+use crate::recovery::reader::Reader;
+use crate::recovery::testing::{Home, files, fill, small};
+use crate::recovery::verify::verify;
+use std::path::PathBuf;
+
+/// A salvaged journal.
+struct Salvaged {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    report: SalvageReport,
+    entries: Vec<Entry>,
+}
+
+/// Salvages, and checks what must hold whatever was damaged.
+fn rescue(home: &Home) -> Salvaged {
+    let before = home.files();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("salvaged");
+    let report = salvage(&home.path, &path).expect("salvages");
+    assert!(before == home.files(), "salvaging changed the journal");
+    let verified = verify(&path).expect("verifies");
+    assert!(verified.is_sound(), "{report}\n{verified}");
+    assert_eq!(verified.findings, [], "{report}");
+    let reader = Reader::open(&path).expect("opens for reading");
+    let log = reader.read(Lsn::new(1)).expect("reads");
+    let mut entries: Vec<Entry> = log.map(|e| e.expect("a record")).collect();
+    let note = entries.pop().expect("the note of the salvage");
+    assert_eq!(
+        (note.name.as_str(), note.session),
+        ("salvaged", SessionNo::new(0))
+    );
+    assert!(note.content.starts_with(b"{\"kind\":\"salvage\""));
+    assert_eq!(entries.len() as u64, report.records_kept);
+    let in_sessions: usize = reader
+        .sessions()
+        .expect("lists")
+        .iter()
+        .map(|info| {
+            let session = reader.session(&info.id).expect("is there");
+            let read = session.read(..).expect("reads");
+            let count = read.filter(|entry| entry.is_ok()).count();
+            assert_eq!(count as u64, {
+                let of = report.sessions.iter().find(|s| s.id == info.id);
+                of.expect("is in the report").kept
+            });
+            count
+        })
+        .sum();
+    assert_eq!(in_sessions, entries.len());
+    Salvaged {
+        _dir: dir,
+        path,
+        report,
+        entries,
+    }
+}
+
+impl Salvaged {
+    /// Opens it for writing, which must find nothing to do.
+    fn open(&self) -> Journal {
+        let (journal, recovery) = small().open(&self.path).expect("opens");
+        assert!(recovery.clean, "{recovery}");
+        journal
+    }
+
+    fn lost(&self) -> Vec<u64> {
+        let ranges = self.report.lost.iter();
+        ranges.flat_map(|r| r.from.get()..r.to.get()).collect()
+    }
+}
+
+fn everything(home: &Home) -> Vec<Entry> {
+    let reader = Reader::open(&home.path).expect("opens for reading");
+    let log = reader.read(Lsn::new(1)).expect("reads");
+    log.map(|e| e.expect("a record")).collect()
+}
+
+/// The kept records are those of `all` that are not lost, unchanged.
+fn assert_kept(all: &[Entry], salvaged: &Salvaged) {
+    let lost = salvaged.lost();
+    let expected: Vec<&Entry> = all
+        .iter()
+        .filter(|e| !lost.contains(&e.lsn.get()))
+        .collect();
+    assert_eq!(
+        expected.len(),
+        salvaged.entries.len(),
+        "{}",
+        salvaged.report
+    );
+    for (expected, found) in expected.into_iter().zip(&salvaged.entries) {
+        assert_eq!(expected, found);
+    }
+}
+
+/// A journal with several packs and snapshots, and a log behind them.
+fn compacted(home: &Home) {
+    let journal = home.open();
+    for round in 0..3 {
+        fill(&journal, &format!("r{round}"), 3, 40);
+        journal.compact().expect("compacts");
+    }
+    fill(&journal, "tail", 3, 20);
+}
+
+#[test]
+fn an_undamaged_journal_is_kept_whole_and_goes_on() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 3, 60);
+    journal.compact().expect("compacts");
+    let session = journal.session("turns").expect("opens");
+    session.put("todo", "1. read").expect("is kept");
+    let turn = session
+        .begin(Input::user("hello").key("k1"))
+        .expect("begins");
+    turn.event("tool", "x")
+        .expect("goes in")
+        .wait()
+        .expect("syncs");
+    let (open, sessions) = (
+        journal.open_turns().expect("lists"),
+        journal.sessions().expect("lists"),
+    );
+    drop((turn, session, journal));
+    let all = everything(&home);
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_ne!(salvaged.report.journal, salvaged.report.new_journal);
+    assert_kept(&all, &salvaged);
+    let journal = salvaged.open();
+    assert_eq!(journal.sessions().expect("lists"), sessions);
+    let mut still_open = journal.open_turns().expect("lists");
+    assert!(still_open.iter().all(|turn| turn.from_earlier_writer));
+    still_open
+        .iter_mut()
+        .for_each(|turn| turn.from_earlier_writer = false);
+    assert_eq!(still_open, open);
+    let session = journal.find("turns").expect("is there");
+    assert_eq!(
+        session.get("todo").expect("reads").as_deref(),
+        Some(&b"1. read"[..])
+    );
+    let again = session
+        .begin(Input::user("hello").key("k1"))
+        .expect("is found");
+    assert!(!again.is_new());
+    again.complete("done").expect("ends");
+    let lsn = session.append("note", "goes on").expect("is kept");
+    assert!(lsn > salvaged.report.next_lsn);
+    journal.compact().expect("compacts");
+    journal.close().expect("closes");
+    assert!(verify(&salvaged.path).expect("verifies").is_sound());
+}
+
+#[test]
+fn a_flipped_bit_of_a_group_costs_at_most_the_record_it_hits() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 2, 60);
+    drop(journal);
+    let (good, all) = (home.files(), everything(&home));
+    for name in home.logged() {
+        let groups = (4096..good[&name].len())
+            .step_by(4096)
+            .filter(|at| good[&name][*at..at + 3] == *b"TKG");
+        for (n, group) in groups.enumerate() {
+            // The header of the group, of its first frame, the payload.
+            let (offset, costs) = [(5, 0), (22, 0), (75, 1), (60, 0), (106, 1)][n % 5];
+            let bytes = &good[&name];
+            let holds_frames = bytes[group + 36] != 0;
+            home.flip(&name, group + offset);
+            let salvaged = rescue(&home);
+            let costs = if holds_frames { costs } else { 0 };
+            assert_eq!(
+                salvaged.lost().len(),
+                costs,
+                "{name} {group}: {}",
+                salvaged.report
+            );
+            assert_kept(&all, &salvaged);
+            if costs > 0 {
+                assert!(!salvaged.report.quarantined.is_empty());
+                let lsn = Lsn::new(u64::from_le_bytes(
+                    bytes[group + 72..group + 80].try_into().expect("8 bytes"),
+                ));
+                assert_eq!(salvaged.lost(), [lsn.get()]);
+                let entry = all.iter().find(|e| e.lsn == lsn).expect("was there");
+                let of = salvaged
+                    .report
+                    .sessions
+                    .iter()
+                    .find(|s| s.no == entry.session);
+                let lost = &of.expect("is in the report").lost;
+                // What nothing follows is not known to be a record of that session.
+                let follows = all
+                    .iter()
+                    .any(|e| e.session == entry.session && e.lsn > lsn);
+                assert_eq!(lost.len(), usize::from(follows), "{}", salvaged.report);
+            }
+            home.write(&name, &good[&name]);
+        }
+    }
+}
+
+#[test]
+fn of_a_broken_batch_the_records_that_validate_are_kept() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    let batch = (0..10).fold(Batch::new(), |batch, i| {
+        batch.event(&session, "event", format!("record {i}"))
+    });
+    journal.append_all(&batch).expect("is kept");
+    session.append("event", "behind").expect("is kept");
+    drop((session, journal));
+    let all = everything(&home);
+    let name = home.logged()[0].clone();
+    let bytes = home.read(&name);
+    let at = bytes
+        .windows(8)
+        .position(|w| w == b"record 4")
+        .expect("is there");
+    home.flip(&name, at);
+    let salvaged = rescue(&home);
+    let lost = all
+        .iter()
+        .find(|e| e.content == b"record 4")
+        .expect("was there");
+    assert_eq!(salvaged.lost(), [lost.lsn.get()]);
+    assert_kept(&all, &salvaged);
+}
+
+#[test]
+fn a_missing_segment_costs_its_records_and_no_others() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 3, 60);
+    drop(journal);
+    let all = everything(&home);
+    let segments = home.logged();
+    let missing = &segments[2];
+    let held = crate::recovery::verify::verify_segment(home.path.join(missing)).expect("verifies");
+    home.remove(missing);
+    let salvaged = rescue(&home);
+    assert_eq!(
+        salvaged.lost(),
+        (held.first_lsn.get()..held.end_lsn.get()).collect::<Vec<u64>>()
+    );
+    assert_kept(&all, &salvaged);
+    drop(salvaged.open());
+}
+
+#[test]
+fn without_headers_nothing_is_lost() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 2, 60);
+    drop(journal);
+    let all = everything(&home);
+    for name in home.names(".seg") {
+        home.flip(&name, 20);
+    }
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_kept(&all, &salvaged);
+}
+
+#[test]
+fn without_a_manifest_a_page_or_a_state_nothing_is_lost() {
+    let home = Home::new();
+    compacted(&home);
+    let (good, all) = (home.files(), everything(&home));
+    let manifests = || {
+        home.names("")
+            .into_iter()
+            .filter(|n| n.starts_with("manifest"))
+    };
+    for name in manifests() {
+        home.flip(&name, 100);
+    }
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_kept(&all, &salvaged);
+    for name in manifests() {
+        home.remove(&name);
+    }
+    home.write("WATERMARK", &[0xFF; 4096]);
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_kept(&all, &salvaged);
+    for name in home.names(".state") {
+        home.flip(&name, 200);
+    }
+    let salvaged = rescue(&home);
+    assert_kept(&all, &salvaged);
+    for (name, bytes) in &good {
+        home.write(name, bytes);
+    }
+    for name in home.names(".state") {
+        home.write(&name, &good[&name][..good[&name].len() / 2]);
+    }
+    let salvaged = rescue(&home);
+    assert_kept(&all, &salvaged);
+    assert!(!salvaged.report.findings.is_empty());
+}
+
+#[test]
+fn a_damaged_pack_costs_at_most_the_damaged_block() {
+    let home = Home::new();
+    compacted(&home);
+    // Without the older path, the packs are all there is.
+    let journal = home.open();
+    fill(&journal, "more", 3, 20);
+    journal.compact().expect("compacts");
+    fill(&journal, "end", 3, 5);
+    journal.compact().expect("compacts");
+    drop(journal);
+    let (good, all) = (home.files(), everything(&home));
+    let mut hit = 0;
+    for name in home.names(".pack") {
+        let len = good[&name].len();
+        for offset in (0..len).step_by(len / 23 + 1) {
+            home.flip(&name, offset);
+            let salvaged = rescue(&home);
+            let lost = salvaged.lost();
+            hit += usize::from(!lost.is_empty());
+            let kept: Vec<u64> = salvaged.entries.iter().map(|e| e.lsn.get()).collect();
+            for entry in &all {
+                let lsn = entry.lsn.get();
+                assert!(
+                    kept.contains(&lsn) || lost.contains(&lsn),
+                    "{name} {offset}: {lsn}"
+                );
+            }
+            assert_kept(&all, &salvaged);
+            assert!(
+                salvaged
+                    .report
+                    .findings
+                    .iter()
+                    .any(|f| f.file.as_deref() == Some(&name))
+            );
+            home.write(&name, &good[&name]);
+        }
+    }
+    assert!(hit > 5, "some blocks were hit");
+}
+
+#[test]
+fn what_was_deleted_or_truncated_does_not_come_back() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 2, 30);
+    let secret = journal.session("secret").expect("opens");
+    secret.append("note", "deleted-payload").expect("is kept");
+    let cut = journal.session("cut").expect("opens");
+    cut.append("note", "stays").expect("is kept");
+    cut.append("note", "truncated-payload").expect("is kept");
+    let from = cut.last(1).expect("reads")[0].seq;
+    journal.compact().expect("compacts");
+    cut.truncate_from(from).expect("drops");
+    secret.delete().expect("deletes");
+    fill(&journal, "b", 2, 30);
+    drop((secret, cut, journal));
+    let name = home.logged().pop().expect("a segment");
+    let expect_gone = |what: &str| {
+        let salvaged = rescue(&home);
+        assert!(
+            salvaged.report.records_erased >= 3,
+            "{what}: {}",
+            salvaged.report
+        );
+        for (name, bytes) in files(&salvaged.path) {
+            for payload in [&b"deleted-payload"[..], b"truncated-payload"] {
+                let found = bytes.windows(payload.len()).any(|w| w == payload);
+                assert!(!found, "{what}: {name}");
+            }
+        }
+        let journal = salvaged.open();
+        assert!(journal.find("secret").is_err());
+        assert_eq!(
+            journal
+                .find("cut")
+                .expect("is there")
+                .last(9)
+                .expect("reads")
+                .len(),
+            3
+        );
+    };
+    expect_gone("undamaged");
+    home.flip(&name, 4096 * 2 + 110);
+    expect_gone("with a damaged segment");
+    for manifest in home.names("").iter().filter(|n| n.starts_with("manifest")) {
+        home.remove(manifest);
+    }
+    expect_gone("without a manifest");
+}
+
+#[test]
+fn sessions_whose_creation_is_lost_are_found_under_another_name() {
+    let home = Home::new();
+    let journal = home.open();
+    for name in ["first", "lost-creation", "third"] {
+        let session = journal.session(name).expect("opens");
+        session
+            .append("event", format!("of {name}"))
+            .expect("is kept");
+    }
+    drop(journal);
+    let name = home.logged()[0].clone();
+    let at = home
+        .read(&name)
+        .windows(13)
+        .position(|w| w == b"lost-creation");
+    home.flip(&name, at.expect("is there"));
+    let salvaged = rescue(&home);
+    assert_eq!(salvaged.lost().len(), 1);
+    let journal = salvaged.open();
+    assert!(journal.find("lost-creation").is_err());
+    let found = journal.find("lost+found/session-2").expect("is there");
+    assert_eq!(
+        found.last(1).expect("reads")[0].content,
+        b"of lost-creation"
+    );
+    let renamed: Vec<&str> = salvaged
+        .report
+        .sessions
+        .iter()
+        .filter(|s| s.is_renamed)
+        .map(|s| &*s.id)
+        .collect();
+    assert_eq!(renamed, ["lost+found/session-2"]);
+    for name in ["first", "third"] {
+        let session = journal.find(name).expect("is there");
+        assert_eq!(session.read(..).expect("reads").count(), 2);
+    }
+    // The name is free, and the numbers go on.
+    assert_eq!(
+        journal.session("lost-creation").expect("opens").no().get(),
+        4
+    );
+}
+
+#[test]
+fn values_and_turns_whose_record_is_lost_are_forgotten() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    session.put("todo", "value-that-is-lost").expect("is kept");
+    session.put("kept", "value").expect("is kept");
+    session
+        .begin(Input::user("input-that-is-lost"))
+        .expect("begins");
+    session.append("event", "x").expect("is kept");
+    journal.checkpoint().expect("is kept");
+    session.append("event", "behind").expect("is kept");
+    drop((session, journal));
+    let name = home.logged()[0].clone();
+    for lost in [&b"value-that-is-lost"[..], b"input-that-is-lost"] {
+        let at = home.read(&name).windows(lost.len()).position(|w| w == lost);
+        home.flip(&name, at.expect("is there"));
+    }
+    let salvaged = rescue(&home);
+    assert_eq!(salvaged.lost().len(), 2, "{}", salvaged.report);
+    let journal = salvaged.open();
+    let session = journal.find("s").expect("is there");
+    assert_eq!(session.keys().expect("reads"), ["kept"]);
+    assert!(journal.open_turns().expect("lists").is_empty());
+}
+
+#[test]
+fn a_torn_tail_is_neither_kept_nor_lost() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    session.append("event", "durable").expect("is kept");
+    let mark = home.read("WATERMARK");
+    session.append("event", "torn").expect("is kept");
+    session.append("event", "behind").expect("is kept");
+    drop((session, journal));
+    home.write("WATERMARK", &mark);
+    let name = home.logged()[0].clone();
+    let mut bytes = home.read(&name);
+    let at = bytes
+        .windows(4)
+        .position(|w| w == b"torn")
+        .expect("is there");
+    bytes[at] ^= 1;
+    // What stands behind was not proven by anything, and a power cut took the proof.
+    let behind = (at / 4096 + 1) * 4096;
+    bytes[behind..behind + 4096].fill(0);
+    home.write(&name, &bytes);
+    let salvaged = rescue(&home);
+    assert_eq!(salvaged.lost(), [0_u64; 0], "{}", salvaged.report);
+    assert_eq!(
+        salvaged.entries.last().expect("a record").content,
+        b"durable"
+    );
+}
+
+/// A host journals what an agent read: the bytes of this very segment. One bit of the header in
+/// front of them rots. What looks like frames in there was never appended.
+#[test]
+fn frames_inside_of_a_payload_are_not_taken_for_records() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    for i in 0..4 {
+        session
+            .append("event", format!("record {i}"))
+            .expect("is kept");
+    }
+    let name = home.logged()[0].clone();
+    let copied = home.read(&name)[4096..5 * 4096].to_vec();
+    for offset in 0..8 {
+        let mut content = vec![b'.'; offset];
+        content.extend_from_slice(&copied);
+        session.append("read_file", content).expect("is kept");
+    }
+    session.append("event", "behind").expect("is kept");
+    drop((session, journal));
+    let (good, all) = (home.files(), everything(&home));
+    for segment in home.logged() {
+        let bytes = &good[&segment];
+        for group in (4096..bytes.len()).step_by(4096) {
+            if bytes[group..group + 3] != *b"TKG" || bytes[group + 36] == 0 {
+                continue;
+            }
+            for offset in [5, 64, 72, 88, 120] {
+                home.flip(&segment, group + offset);
+                let salvaged = rescue(&home);
+                assert!(salvaged.lost().len() <= 1, "{}", salvaged.report);
+                assert_kept(&all, &salvaged);
+                home.write(&segment, bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_journal_is_left_out() {
+    let (home, other) = (Home::new(), Home::new());
+    let journal = home.open();
+    fill(&journal, "a", 2, 60);
+    drop(journal);
+    let all = everything(&home);
+    let journal = other.open();
+    fill(&journal, "other", 3, 60);
+    drop(journal);
+    let foreign = other.logged()[1].clone();
+    let target = "00000000000000000077.seg";
+    home.write(target, &other.read(&foreign));
+    let salvaged = rescue(&home);
+    assert_kept(&all, &salvaged);
+    let finding = salvaged
+        .report
+        .findings
+        .iter()
+        .find(|f| f.code == "foreign");
+    assert_eq!(finding.expect("is named").file.as_deref(), Some(target));
+}
+
+#[test]
+fn targets_that_would_hurt_are_refused() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 1, 3);
+    drop(journal);
+    let code = |from: &Path, into: &Path| salvage(from, into).expect_err("is refused").code();
+    let inside = home.path.join("salvaged");
+    assert_eq!(code(&home.path, &inside), "invalid");
+    assert!(!inside.exists());
+    assert_eq!(code(&home.path, &home.path), "invalid");
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let into = elsewhere.path().join("into");
+    assert_eq!(code(&elsewhere.path().join("nothing"), &into), "not_found");
+    std::fs::write(elsewhere.path().join("notes.txt"), "x").expect("is written");
+    assert_eq!(code(elsewhere.path(), &into.join("x")), "not_a_journal");
+    assert_eq!(code(&home.path, elsewhere.path()), "invalid");
+    assert!(!into.exists());
+    std::fs::create_dir(&into).expect("is made");
+    assert!(salvage(&home.path, &into).expect("salvages").is_complete());
+}
+
+/// Whatever is done to the files: no panic, the result is sound, and every record in it was
+/// once accepted with exactly these bytes.
+#[test]
+fn nothing_is_invented_whatever_the_damage() {
+    let home = Home::new();
+    compacted(&home);
+    let (good, all) = (home.files(), everything(&home));
+    let mut random = 0x5EED_u64;
+    let mut next = move |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        ((random >> 33) as usize) % below.max(1)
+    };
+    for round in 0..60 {
+        for _ in 0..next(6) + 1 {
+            let n = next(good.len());
+            let (name, bytes) = good.iter().nth(n).expect("a file");
+            if name == "LOCK" {
+                continue;
+            }
+            let mut bytes = bytes.clone();
+            match next(6) {
+                0 => bytes.truncate(next(bytes.len())),
+                1 => {
+                    let (from, len) = (next(bytes.len()), next(20_000));
+                    let to = (from + len).min(bytes.len());
+                    bytes[from..to].fill([0, 0xFF, 0x5A][next(3)]);
+                }
+                2 => {
+                    let (from, to) = (next(bytes.len()), next(bytes.len()));
+                    let len = next(9000).min(bytes.len() - from.max(to));
+                    bytes.copy_within(from..from + len, to);
+                }
+                3 => bytes = good.values().nth(next(good.len())).expect("a file").clone(),
+                _ => {
+                    for _ in 0..next(8) + 1 {
+                        let at = next(bytes.len());
+                        bytes[at] ^= 1 << next(8);
+                    }
+                }
+            }
+            match next(8) {
+                0 => home.remove_if_there(name),
+                _ => home.write(name, &bytes),
+            }
+        }
+        let salvaged = rescue(&home);
+        let mut originals = all.iter();
+        for entry in &salvaged.entries {
+            let original = originals.find(|original| original.lsn == entry.lsn);
+            assert_eq!(original, Some(entry), "round {round}");
+        }
+        for (name, bytes) in &good {
+            home.write(name, bytes);
+        }
+    }
+}
+
+/// 1. A group is written and its sync never returns.
+/// 2. The power fails; a record in it is torn.
+/// 3. Opening logs the rest again and goes on, with other records under the same LSNs.
+/// 4. The segment with the torn group stays, and what it holds must not come back.
+#[test]
+fn what_a_later_segment_logged_again_is_void() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    session.append("event", "durable").expect("is kept");
+    let mark = home.read("WATERMARK");
+    for i in 0..5 {
+        session
+            .append("event", format!("unproven {i}"))
+            .expect("is kept");
+    }
+    drop((session, journal));
+    home.write("WATERMARK", &mark);
+    let name = home.logged()[0].clone();
+    let mut bytes = home.read(&name);
+    let torn = bytes
+        .windows(10)
+        .position(|w| w == b"unproven 1")
+        .expect("is there");
+    bytes[torn] ^= 1;
+    // What the groups behind it knew to be durable never reached the disk either.
+    let (torn, last) = (
+        torn / 4096 * 4096,
+        bytes.windows(10).rposition(|w| w == b"unproven 4"),
+    );
+    let last = last.expect("is there") / 4096 * 4096;
+    let group = bytes[last..last + 4096].to_vec();
+    bytes[torn + 4096..].fill(0);
+    home.write(&name, &bytes);
+    let journal = home.open();
+    let session = journal.find("s").expect("is there");
+    // As many as make the void record behind them the next one, if it counted.
+    for i in 0..3 {
+        session
+            .append("event", format!("instead {i}"))
+            .expect("is kept");
+    }
+    drop((session, journal));
+    // It did after all, when nobody asked any more.
+    let mut bytes = home.read(&name);
+    bytes[last..last + 4096].copy_from_slice(&group);
+    home.write(&name, &bytes);
+    let all = everything(&home);
+    assert!(all.iter().any(|e| e.content == b"instead 2"));
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_kept(&all, &salvaged);
+}
+
+/// What a power cut left behind a torn group, and nothing proves, no opening would believe.
+#[test]
+fn what_stands_behind_a_torn_group_was_never_acknowledged() {
+    let home = Home::new();
+    let journal = home.open();
+    let session = journal.session("s").expect("opens");
+    session.append("event", "durable").expect("is kept");
+    for i in 0..4 {
+        let buffered = Durability::Buffered;
+        session
+            .append_with(buffered, "event", format!("buffered {i}"))
+            .expect("is handed to the system");
+    }
+    let files = home.files();
+    drop((session, journal));
+    for (name, bytes) in &files {
+        home.write(name, bytes);
+    }
+    let name = home.logged()[0].clone();
+    let at = files[&name].windows(10).position(|w| w == b"buffered 1");
+    home.flip(&name, at.expect("is there"));
+    let salvaged = rescue(&home);
+    assert!(salvaged.report.is_complete(), "{}", salvaged.report);
+    assert_eq!(
+        salvaged.entries.last().expect("a record").content,
+        b"buffered 0"
+    );
+}
+
+/// The bytes of a frame that was never appended, as whoever can read the journal can make them.
+fn forged(home: &Home, segment: &str, lsn: u64) -> Vec<u8> {
+    let header = SegmentHeader::decode(&home.read(segment)).expect("a header");
+    let mut payload = Vec::new();
+    let envelope = Envelope {
+        name: "forged",
+        ..Envelope::default()
+    };
+    encode_payload(&envelope, b"never appended", &mut payload).expect("encodes");
+    let mut bytes = Vec::new();
+    Frame {
+        header: FrameHeader {
+            payload_check: payload_checksum(&payload),
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(lsn as u32),
+            payload_len: payload.len() as u32,
+            prev: 0,
+            epoch: Epoch::new(1),
+            kind: event::Kind::Message.get(),
+            flags: 0,
+            codec: 0,
+            body_version: BODY_VERSION,
+        },
+        check: 0,
+        payload: &payload,
+    }
+    .relocate(header.seed(), 7, &mut bytes);
+    bytes
+}
+
+/// A host journals bytes that were made to look like records of this very file. Then just what
+/// would contradict them rots.
+#[test]
+fn forged_frames_inside_of_a_payload_are_not_taken_for_records() {
+    // Which LSN is forged, relative to the record that holds it; where the header of that
+    // record is hit; and which records behind or before it are wiped out.
+    let cases: [(i64, usize, &[i64]); 4] = [
+        (0, 70, &[]),
+        (-5, 70, &[-6, -5, -4]),
+        (1, 5, &[1, 2]),
+        (1, 5 + 64 * 1000, &[1, 2]),
+    ];
+    for (case, (forge, hit, wiped)) in cases.into_iter().enumerate() {
+        let home = Home::new();
+        let journal = home.open();
+        let session = journal.session("s").expect("opens");
+        session.append("event", "first").expect("is kept");
+        let segment = home.logged()[0].clone();
+        for i in 0..6 {
+            session
+                .append("event", format!("record {i}"))
+                .expect("is kept");
+        }
+        let lsn = journal.accepted_lsn().get();
+        let target = lsn.checked_add_signed(forge).expect("an lsn");
+        let mut content = Vec::new();
+        // One of these is aligned as frames are.
+        for _ in 0..8 {
+            content.extend_from_slice(&forged(&home, &segment, target));
+            content.push(b'.');
+        }
+        session.append("event", content).expect("is kept");
+        for i in 0..4 {
+            session
+                .append("event", format!("behind {i}"))
+                .expect("is kept");
+        }
+        drop((session, journal));
+        let mut bytes = home.read(&segment);
+        // The first group holds two records, each other one.
+        let block = |lsn: u64| (lsn as usize - 1) * 4096;
+        assert_eq!(bytes[block(lsn) + 72], lsn as u8);
+        match hit {
+            5.. if hit > 4096 => {
+                // The header of the group, and the payload before what is forged.
+                bytes[block(lsn) + 5] ^= 1;
+                bytes[block(lsn) + 108] ^= 1;
+            }
+            hit => bytes[block(lsn) + hit] ^= 1,
+        }
+        for wiped in wiped {
+            let at = block(lsn.checked_add_signed(*wiped).expect("an lsn"));
+            bytes[at..at + 4096].fill(0);
+        }
+        home.write(&segment, &bytes);
+        let salvaged = rescue(&home);
+        let found = salvaged.entries.iter().any(|e| e.name == "forged");
+        assert!(!found, "case {case}");
+    }
+}

@@ -1,0 +1,473 @@
+//! Gathering the facts: which segments there are, how far the log reads, and what is behind.
+//!
+//! Looking never touches: nothing here writes, syncs or removes.
+
+use super::verdict::{self, Facts, Found, Survivor, Verdict};
+use crate::error::{Corruption, Error, Result};
+use crate::format::checksum::Seed;
+use crate::format::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, FrameHeader};
+use crate::format::group::{CLOSE, GROUP_HEADER_LEN, GROUP_MAGIC, Group, GroupHeader};
+use crate::format::ids::{JournalId, Lsn, SegmentId};
+use crate::format::manifest::ReplayPoint;
+use crate::format::names::{self, Name};
+use crate::format::segment::SEGMENT_DATA;
+use crate::journal::segments::{Expected, SegmentFile};
+use crate::journal::walk::{Step, Stop, Walk};
+use crate::storage::OpenMode;
+use crate::storage::dir::Dir;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How much is read at once while looking for survivors.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The segment files of a journal, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    /// Those whose header validates.
+    pub whole: BTreeMap<SegmentId, Arc<SegmentFile>>,
+    /// Those whose header does not, and why; open as if it did, for what they hold may still
+    /// prove something.
+    pub broken: BTreeMap<SegmentId, (Arc<SegmentFile>, Corruption)>,
+    /// Ids and numbers that are taken, spares included.
+    pub highest: u64,
+}
+
+impl Segments {
+    /// Opens every segment from `floor` on.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], [`Error::Io`]. A damaged header is noted, not an error here.
+    pub fn open(dir: &Dir, journal: JournalId, floor: SegmentId, mode: OpenMode) -> Result<Self> {
+        let mut segments = Segments {
+            highest: floor.get(),
+            ..Self::default()
+        };
+        for entry in dir.list()? {
+            let id = match Name::parse(&entry.name) {
+                Name::Segment(id) => id,
+                Name::Spare(number) => {
+                    segments.highest = segments.highest.max(number);
+                    continue;
+                }
+                _ => continue,
+            };
+            segments.highest = segments.highest.max(id.get());
+            if id < floor {
+                continue;
+            }
+            match SegmentFile::open(dir, Expected { journal, id }, mode) {
+                Ok(file) => drop(segments.whole.insert(id, Arc::new(file))),
+                Err(Error::Corrupt(why)) => {
+                    let file = Arc::new(SegmentFile::open_assuming(dir, Expected { journal, id })?);
+                    segments.broken.insert(id, (file, *why));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(segments)
+    }
+
+    /// From which LSN on a segment is void: a later one logged it again.
+    pub fn void_from(&self, id: SegmentId) -> Option<Lsn> {
+        self.whole
+            .range(id.next()..)
+            .map(|(_, later)| later.header().base_lsn)
+            .filter(|base| base.get() != 0)
+            .min()
+    }
+}
+
+/// A group that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupAt {
+    pub segment: SegmentId,
+    pub offset: u64,
+    pub end_lsn: Lsn,
+    /// Where the log stood before it.
+    pub before: ReplayPoint,
+}
+
+/// How far the log reads, and what stands behind.
+#[derive(Debug)]
+pub(crate) struct LogEnd {
+    /// Where the next group would go.
+    pub point: ReplayPoint,
+    /// Everything below was durable.
+    pub proven_lsn: Lsn,
+    /// The last group says that the writer closed the journal.
+    pub closed: bool,
+    /// Groups that hold records not proven durable, in order.
+    pub unproven: Vec<GroupAt>,
+    /// Segments behind the end, without any group.
+    pub empty: Vec<SegmentId>,
+    /// What the end is.
+    pub verdict: Verdict,
+    /// Bytes that a torn tail takes, as far as one can see.
+    pub torn_bytes: u64,
+    /// What to say if the verdict is corruption.
+    pub corruption: Option<Corruption>,
+}
+
+/// Reads the log from `from` on and hands every group to `on_group`, up to the first position
+/// that is not the next one; then looks behind it for what proves that something was lost.
+///
+/// `known_lsn` is what the watermark page and the snapshots know to be durable.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Corrupt`] for a missing segment, and whatever `on_group` returns.
+/// A damaged log is described in the result, not an error here.
+pub(crate) fn read_log(
+    dir: &Dir,
+    segments: &Segments,
+    from: ReplayPoint,
+    known_lsn: Lsn,
+    mut on_group: impl FnMut(&Arc<SegmentFile>, &GroupAt, &Group<'_>) -> Result<()>,
+) -> Result<LogEnd> {
+    let mut reader = Reader {
+        segments,
+        point: from,
+        proven_lsn: known_lsn,
+        closed: false,
+        unproven: Vec::new(),
+    };
+    if !segments.whole.contains_key(&from.segment) && !segments.broken.contains_key(&from.segment) {
+        let path = dir.join(&names::segment(from.segment));
+        return Err(Corruption::new(path, "a segment is missing")
+            .in_segment(from.segment)
+            .of_lsns(from.next_lsn, known_lsn.max(from.next_lsn))
+            .into());
+    }
+    let mut stop = None;
+    let mut empty = Vec::new();
+    let ids = segments.whole.keys().chain(segments.broken.keys());
+    let mut ids: Vec<SegmentId> = ids.copied().filter(|id| *id >= from.segment).collect();
+    ids.sort();
+    for (i, id) in ids.iter().enumerate() {
+        let Some(segment) = segments.whole.get(id) else {
+            // Its seed follows from its id, so what it holds can still prove something.
+            let at = ReplayPoint {
+                segment: *id,
+                offset: 0,
+                ..reader.point
+            };
+            stop = Some((i, at, Found::BrokenHeader));
+            break;
+        };
+        match reader.read_segment(segment, *id == from.segment, &mut on_group)? {
+            SegmentEnd::GoesOn => {}
+            SegmentEnd::Empty => empty.push(*id),
+            SegmentEnd::Stops(at, found) => {
+                stop = Some((i, at, found));
+                break;
+            }
+        }
+    }
+    let Reader {
+        point,
+        proven_lsn,
+        closed,
+        unproven,
+        ..
+    } = reader;
+    let mut end = LogEnd {
+        point,
+        proven_lsn,
+        closed,
+        unproven,
+        empty,
+        verdict: Verdict::CleanEnd,
+        torn_bytes: 0,
+        corruption: None,
+    };
+    judge(dir, segments, &ids, stop, &mut end)?;
+    let proven_lsn = end.proven_lsn;
+    end.unproven.retain(|group| group.end_lsn > proven_lsn);
+    Ok(end)
+}
+
+struct Reader<'s> {
+    segments: &'s Segments,
+    point: ReplayPoint,
+    proven_lsn: Lsn,
+    closed: bool,
+    unproven: Vec<GroupAt>,
+}
+
+enum SegmentEnd {
+    /// Nothing more belongs here; the next segment follows on.
+    GoesOn,
+    /// Not a single group is here.
+    Empty,
+    /// The first position that is not the next group.
+    Stops(ReplayPoint, Found),
+}
+
+impl Reader<'_> {
+    fn read_segment(
+        &mut self,
+        segment: &Arc<SegmentFile>,
+        is_first: bool,
+        on_group: &mut impl FnMut(&Arc<SegmentFile>, &GroupAt, &Group<'_>) -> Result<()>,
+    ) -> Result<SegmentEnd> {
+        let walk = if is_first {
+            Walk::new(segment, self.point)
+        } else {
+            Walk::from_start(segment, &self.point)
+        };
+        let mut walk = walk.until(self.segments.void_from(segment.id()));
+        let mut groups = 0_u64;
+        loop {
+            let before = walk.point();
+            match walk.step()? {
+                Step::Group(offset, group) => {
+                    let header = &group.header;
+                    let at = GroupAt {
+                        segment: segment.id(),
+                        offset,
+                        end_lsn: header.end_lsn(),
+                        before,
+                    };
+                    on_group(segment, &at, &group)?;
+                    self.closed = header.flags & CLOSE != 0;
+                    self.proven_lsn = self.proven_lsn.max(header.durable_lsn);
+                    let proven_lsn = self.proven_lsn;
+                    self.unproven.retain(|group| group.end_lsn > proven_lsn);
+                    if !group.header.is_empty() && at.end_lsn > proven_lsn {
+                        self.unproven.push(at);
+                    }
+                    groups += 1;
+                    self.point = walk.point();
+                }
+                Step::End(Stop::Sealed | Stop::Full) => return Ok(SegmentEnd::GoesOn),
+                Step::End(Stop::OutOfOrder { .. }) => {
+                    return Ok(SegmentEnd::Stops(before, Found::OutOfOrder));
+                }
+                Step::End(Stop::Fault(_)) => {
+                    let at_start = before.offset == SEGMENT_DATA && groups == 0;
+                    let found = classify(segment, before.offset)?;
+                    // Behind a closing group nothing was written, so what is here is older.
+                    let is_empty =
+                        at_start && !is_first && (found == Found::Nothing || self.closed);
+                    return Ok(if is_empty {
+                        SegmentEnd::Empty
+                    } else {
+                        SegmentEnd::Stops(before, found)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// How many earlier lives of a file are recognised by their seeds.
+const LIVES: u64 = 64;
+
+/// Whether a position that is no whole group holds the remains of one of this life.
+///
+/// Nothing is decided by it but what is reported as torn, and whether a closed segment is
+/// appended to: behind a closing group there are zeros, so whatever else is there is younger.
+fn classify(segment: &SegmentFile, offset: u64) -> Result<Found> {
+    let align = segment.header().group_align as usize;
+    let mut block = vec![0; align.max(GROUP_HEADER_LEN)];
+    let got = segment.read_at(&mut block, offset)?;
+    block.truncate(got);
+    if block.iter().all(|&byte| byte == 0) || is_leftover(segment, &block) {
+        return Ok(Found::Nothing);
+    }
+    Ok(Found::BrokenGroup)
+}
+
+/// Whether a block holds the header of a group or of a frame of an earlier life of the file.
+fn is_leftover(segment: &SegmentFile, block: &[u8]) -> bool {
+    let journal = segment.header().journal;
+    if let Some(id) = block.get(8..16).and_then(|id| id.try_into().ok()) {
+        let id = SegmentId::new(u64::from_le_bytes(id));
+        let seed = Seed::of_life(journal, id.get());
+        if id < segment.id() && GroupHeader::decode(seed, id, block).is_ok() {
+            return true;
+        }
+    }
+    let own = segment.id().get();
+    let lives = (own.saturating_sub(LIVES).max(1)..own).rev();
+    let seeds: Vec<Seed> = lives.map(|id| Seed::of_life(journal, id)).collect();
+    let places = (0..block.len()).step_by(FRAME_ALIGN).map(|at| &block[at..]);
+    places
+        .filter(|bytes| bytes.len() >= FRAME_HEADER_LEN && bytes[..8] != [0; 8])
+        .any(|bytes| {
+            seeds
+                .iter()
+                .any(|seed| FrameHeader::decode(*seed, bytes).is_ok())
+        })
+}
+
+/// Looks behind the first position that is not the next group, and decides.
+fn judge(
+    dir: &Dir,
+    segments: &Segments,
+    ids: &[SegmentId],
+    stop: Option<(usize, ReplayPoint, Found)>,
+    end: &mut LogEnd,
+) -> Result<()> {
+    let Some((i, at, found)) = stop else {
+        // The log was read to the last segment's end.
+        if end.proven_lsn > end.point.next_lsn {
+            end.verdict = Verdict::Corrupt(verdict::Reason::ProvenLost);
+            end.corruption = Some(describe(dir, end.point, end, verdict::Reason::ProvenLost));
+        }
+        return Ok(());
+    };
+    let mut behind = Behind::default();
+    for (n, id) in ids[i..].iter().enumerate() {
+        let from = if n == 0 {
+            at.offset.max(SEGMENT_DATA)
+        } else {
+            SEGMENT_DATA
+        };
+        let before = behind.groups;
+        let whole = segments.whole.get(id);
+        if let Some(segment) = whole.or(segments.broken.get(id).map(|(file, _)| file)) {
+            // What stands at the end itself was looked at already.
+            let skip = (n == 0 && found != Found::BrokenHeader).then_some(at.offset);
+            behind.look(segment, from, skip, segments.void_from(*id))?;
+        }
+        let any = behind.groups > before;
+        behind.sealed |= n > 0 && any;
+        if n > 0 && !any && whole.is_some() && !end.empty.contains(id) {
+            end.empty.push(*id);
+        }
+    }
+    end.proven_lsn = end.proven_lsn.max(behind.durable_lsn);
+    let facts = Facts {
+        found,
+        next_lsn: end.point.next_lsn,
+        proven_lsn: end.proven_lsn,
+        sealed: behind.sealed,
+        survivor: behind.first,
+    };
+    end.verdict = verdict::verdict(&facts);
+    match end.verdict {
+        Verdict::Corrupt(reason) => end.corruption = Some(describe(dir, at, end, reason)),
+        Verdict::TornTail => {
+            if let Some(segment) = segments.whole.get(&at.segment) {
+                end.torn_bytes = torn_bytes(segment, at.offset)?;
+            }
+        }
+        Verdict::CleanEnd | Verdict::Recreate => {}
+    }
+    Ok(())
+}
+
+/// What whole groups there are behind the end.
+#[derive(Default)]
+struct Behind {
+    groups: u64,
+    sealed: bool,
+    durable_lsn: Lsn,
+    first: Option<Survivor>,
+}
+
+impl Behind {
+    /// Looks at every place where a group may begin, from `from` on.
+    fn look(
+        &mut self,
+        segment: &SegmentFile,
+        from: u64,
+        skip: Option<u64>,
+        void_from: Option<Lsn>,
+    ) -> Result<()> {
+        let header = segment.header();
+        let (seed, align) = (header.seed(), u64::from(header.group_align));
+        let magic = GROUP_MAGIC.to_le_bytes();
+        let mut chunk = vec![0; CHUNK_BYTES + GROUP_HEADER_LEN];
+        let mut offset = from;
+        while offset < header.capacity {
+            let got = segment.read_at(&mut chunk, offset)?;
+            let mut at = 0;
+            while at < CHUNK_BYTES && at + GROUP_HEADER_LEN <= got {
+                let bytes = &chunk[at..got];
+                let place = offset + at as u64;
+                at += align as usize;
+                if bytes[..4] != magic || skip == Some(place) {
+                    continue;
+                }
+                let Ok((group, _)) = GroupHeader::decode(seed, header.id, bytes) else {
+                    continue;
+                };
+                // What it knew when it was written is proof even if its frames are gone.
+                self.durable_lsn = self.durable_lsn.max(group.durable_lsn);
+                if void_from.is_some_and(|void| group.first_lsn >= void) {
+                    continue;
+                }
+                if !is_whole(segment, place, &group)? {
+                    continue;
+                }
+                self.groups += 1;
+                let survivor = Survivor {
+                    first_lsn: group.first_lsn,
+                    durable_lsn: group.durable_lsn,
+                };
+                self.first.get_or_insert(survivor);
+            }
+            if got < chunk.len() {
+                break;
+            }
+            offset += CHUNK_BYTES as u64;
+        }
+        Ok(())
+    }
+}
+
+fn is_whole(segment: &SegmentFile, offset: u64, header: &GroupHeader) -> Result<bool> {
+    if offset + header.len() as u64 > segment.header().capacity {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; header.len()];
+    let got = segment.read_at(&mut bytes, offset)?;
+    Ok(Group::decode(segment.header().seed(), segment.id(), &bytes[..got]).is_ok())
+}
+
+/// How far bytes of this life seem to reach from `offset` on: up to the last byte, within the
+/// stretch of blocks that are neither zero nor the beginning of an earlier life's group.
+fn torn_bytes(segment: &SegmentFile, offset: u64) -> Result<u64> {
+    let header = segment.header();
+    let mut first = vec![0; GROUP_HEADER_LEN];
+    let got = segment.read_at(&mut first, offset)?;
+    if let Ok((group, _)) = GroupHeader::decode(header.seed(), header.id, &first[..got]) {
+        return Ok(group.len() as u64);
+    }
+    let align = (header.group_align as usize).max(512);
+    let mut block = vec![0; align];
+    let (mut at, mut torn) = (offset, 0);
+    while at < header.capacity {
+        let got = segment.read_at(&mut block, at)?;
+        let Some(last) = block[..got].iter().rposition(|&byte| byte != 0) else {
+            break;
+        };
+        if is_leftover(segment, &block[..got]) {
+            break;
+        }
+        torn = at + last as u64 + 1 - offset;
+        at += align as u64;
+    }
+    Ok(torn)
+}
+
+fn describe(dir: &Dir, at: ReplayPoint, end: &LogEnd, reason: verdict::Reason) -> Corruption {
+    let next = end.point.next_lsn;
+    let mut corruption = Corruption::new(dir.join(&names::segment(at.segment)), reason.as_str())
+        .at(at.offset)
+        .in_segment(at.segment);
+    corruption.lsn_from = Some(next);
+    if end.proven_lsn > next {
+        corruption.lsn_to = Some(end.proven_lsn);
+        corruption = corruption.but(
+            format!(
+                "records up to lsn {}, which were durable",
+                end.proven_lsn.get() - 1
+            ),
+            format!("records up to lsn {}", next.get().saturating_sub(1)),
+        );
+    }
+    corruption
+}

@@ -1,0 +1,125 @@
+//! Checkpoints: a snapshot without a pack, so that opening has nothing to replay.
+//!
+//! A checkpoint stores the fold and the place of every record that is in no pack, up to the
+//! durable edge. It moves no record, so it costs what sessions and unpacked places cost. Closing
+//! ends with one.
+
+use super::plan::Survey;
+use super::publish::{Draft, reclaim};
+use super::write::write_state;
+use crate::error::{Error, Result};
+use crate::format::ids::{Lsn, SnapshotId};
+use crate::format::manifest::SnapshotRef;
+use crate::journal::handle::Journal;
+use crate::journal::shared::Shared;
+use serde::Serialize;
+use std::fmt;
+
+/// A snapshot at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SnapshotInfo {
+    /// Its id.
+    pub id: SnapshotId,
+    /// It answers for every record below.
+    pub lsn: Lsn,
+    /// Length of its state file in bytes.
+    pub state_bytes: u64,
+    /// How many packs it refers to.
+    pub packs: u64,
+    /// Every record below is in a pack, unless it was dropped.
+    pub packed_to: Lsn,
+}
+
+impl SnapshotInfo {
+    /// Reads it off the manifest's reference.
+    pub fn of(snapshot: &SnapshotRef) -> Self {
+        SnapshotInfo {
+            id: snapshot.id,
+            lsn: snapshot.lsn,
+            state_bytes: snapshot.state_len,
+            packs: snapshot.packs.len() as u64,
+            packed_to: snapshot
+                .packs
+                .last()
+                .map_or(Lsn::new(1), |pack| pack.lsn_to),
+        }
+    }
+}
+
+impl fmt::Display for SnapshotInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "snapshot {} of all records below lsn {}: {} bytes of state, {} packs up to lsn {}",
+            self.id, self.lsn, self.state_bytes, self.packs, self.packed_to
+        )
+    }
+}
+
+impl Journal {
+    /// Stores the state of everything accepted so far, so that opening replays only what comes
+    /// after. Moves and drops no record: see [`Journal::compact`] for that.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`], [`Error::Corrupt`] if something that it reads does not
+    /// validate: the journal is as it was. [`Error::Poisoned`], [`Error::Closed`].
+    pub fn checkpoint(&self) -> Result<SnapshotInfo> {
+        let _compacting = self.shared.compacting.lock();
+        if self.shared.commit.is_closed() {
+            return Err(Error::Closed);
+        }
+        checkpoint(&self.shared)
+    }
+
+    /// Closes the journal: everything accepted becomes durable, the log says that it ends here,
+    /// and a checkpoint saves the next opening from replaying it. Then the lock is released,
+    /// whatever is returned. Waits for a compaction that runs.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] or [`Error::Io`] if something accepted may not be durable;
+    /// [`Error::NoSpace`], [`Error::Io`] or [`Error::Corrupt`] if only the checkpoint failed,
+    /// which costs nothing but time at the next opening. [`Error::Closed`].
+    pub fn close(self) -> Result<()> {
+        let shared = &*self.shared;
+        let compacting = shared.compacting.lock();
+        let closed = shared
+            .commit
+            .close()
+            .and_then(|()| shared.commit.with_writer(|writer| writer.close()))
+            .and_then(|()| checkpoint(shared).map(|_| ()));
+        drop(compacting);
+        if !matches!(closed, Err(Error::Closed)) {
+            shared.shut();
+        }
+        closed
+    }
+}
+
+/// Makes a snapshot of everything accepted so far. The caller holds the lock for it.
+fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
+    shared.commit.flush()?;
+    let durable = Lsn::new(shared.commit.durable());
+    let mut draft = Draft::new(shared);
+    let mut survey = Survey::begin(shared, &draft.manifest)?;
+    let image = &mut survey.base.image;
+    if survey.base.passed_over.is_empty()
+        && let Some(newest) = draft.manifest.snapshots.last()
+        && newest.lsn >= durable
+    {
+        return Ok(SnapshotInfo::of(newest));
+    }
+    survey.log.replay_sealed(image)?;
+    // A segment that was begun since then starts behind what was durable.
+    let end = durable.max(image.point.next_lsn);
+    survey.log.replay_active(image, end)?;
+    shared.commit.wait_durable(end.get())?;
+    draft.forget(&survey.base.passed_over);
+    let snapshot = write_state(&shared.dir, shared.journal, draft.next_snapshot(), image)?;
+    let info = SnapshotInfo::of(&snapshot);
+    draft.add(snapshot, shared.options.keep_snapshots);
+    let manifest = draft.publish(shared, false)?;
+    // What could not be removed is garbage still, and tried again.
+    let _ = reclaim(shared, &manifest, true);
+    Ok(info)
+}
