@@ -1,0 +1,359 @@
+//! The command line: every command, its options and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// The journal's directory unless told otherwise.
+pub const DEFAULT_JOURNAL: &str = "agents.journal";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  something was lost, damage was found, or something else failed
+  2  the arguments make no sense
+  3  the journal is corrupt; nothing was changed
+  4  another process holds the journal
+  5  no such journal, session or file
+  6  the disk or the system: I/O, no space, no permission
+  7  refused: not a journal, a newer format, too large, read-only
+
+Data goes to standard output, messages to standard error.
+
+Start here:
+  turnkeep demo                                 see it survive kill -9
+  turnkeep import ~/.claude/projects            keep your agents' transcripts
+  turnkeep sessions                             what is in there
+  turnkeep verify                               read every byte, change none";
+
+/// A write-ahead turn journal for agent hosts: nothing acknowledged is lost, damage is named.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "turnkeep",
+    version,
+    after_long_help = EXIT_CODES,
+    after_help = "`turnkeep --help` lists the exit codes and where to start; \
+                  `turnkeep COMMAND --help` has examples.",
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The journal's directory; the variable TURNKEEP_JOURNAL sets it too.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "DIR",
+        env = "TURNKEEP_JOURNAL",
+        hide_env = true,
+        default_value = DEFAULT_JOURNAL,
+        value_hint = clap::ValueHint::DirPath
+    )]
+    pub journal: PathBuf,
+    /// Print data as JSON, one object per line; failures too, on standard error.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, no remarks; only data and failures.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// When to print in bold and colour; NO_COLOR counts as `never` under `auto`.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Bring agent transcripts into the journal.
+    ///
+    /// Reads Claude Code transcripts (with their sub-agents) and Codex rollouts, a file or a folder
+    /// of them. Every line keeps its bytes, so `export` gives the files back. Damaged lines are
+    /// counted, located and kept; they never stop an import. Run it again and only what is new is
+    /// added. Symbolic links are not followed.
+    Import(Import),
+    /// List the sessions.
+    Sessions(Sessions),
+    /// Show the turns of a session.
+    Show(Show),
+    /// Show all records in the order they were written; follow new ones with -f.
+    Log(Log),
+    /// Tell sizes, counts and the state of the journal.
+    Stat,
+    /// Read every byte and check it; change none.
+    Verify,
+    /// Keep everything that is whole in a damaged journal.
+    ///
+    /// For a journal that does not open because something acknowledged is damaged. Makes a new
+    /// journal of every record that still validates, before and after the damage, lists every
+    /// record lost by its number and session, and puts the damaged bytes into quarantine. The
+    /// damaged journal is not changed. Nothing else ever does this: look first with `verify`, and
+    /// stop whoever writes.
+    Salvage(Salvage),
+    /// Compact what is settled into a snapshot and give space back.
+    Compact(Compact),
+    /// Give imported transcripts back, byte for byte.
+    ///
+    /// A session that was imported becomes the file that it came from, line for line; any other
+    /// becomes its records, one JSON object per line, as `show --json` prints them.
+    Export(Export),
+    /// Append standard input to a session, acknowledged line by line.
+    ///
+    /// Each line becomes one durable record; its log sequence number is printed when it is durable
+    /// and not before. A line that was not acknowledged may be sent again.
+    Append(Append),
+    /// See the main job: kill -9 a journaling agent host again and again, and lose nothing.
+    ///
+    /// Starts a process that journals the turns of several sessions at full speed, kills it with
+    /// signal 9 at random moments, opens the journal again, compares it with an independent ledger
+    /// of what was acknowledged, and goes round again. Uses a fresh journal of its own, never yours.
+    /// Exits with 1 if anything was lost or invented.
+    Demo(Demo),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+    /// Print the man page.
+    Man,
+    /// The process that `demo` kills. Its journal comes by `--journal`.
+    #[command(hide = true)]
+    DemoHost(DemoHost),
+}
+
+/// Arguments of `import`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep import ~/.claude/projects
+  turnkeep import --dry-run ~/.codex/sessions         what is there, and is it whole?
+  turnkeep import session.jsonl --journal work.journal")]
+pub struct Import {
+    /// A transcript, or a folder to search for them.
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
+    pub path: PathBuf,
+    /// Read and report only; needs no journal.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Longest line that is kept in one record; longer ones come in pieces.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub line_limit: u32,
+}
+
+/// Arguments of `sessions`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep sessions
+  turnkeep sessions --open                            those with an unfinished turn
+  turnkeep sessions --json | jq -r .session")]
+pub struct Sessions {
+    /// Only those with a turn that has not ended.
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep show agent-7f3a                            all of it
+  turnkeep show agent-7f3a --last 3                   the last three turns
+  turnkeep show agent-7f3a --from 12 --content        with what was said")]
+pub struct Show {
+    /// The session's id, as `sessions` lists it, or the beginning of one.
+    pub session: String,
+    /// Only the last N turns.
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "from")]
+    pub last: Option<u32>,
+    /// Only from this turn on, by its number in the column TURN.
+    #[arg(long, value_name = "TURN")]
+    pub from: Option<u32>,
+    /// Newest first.
+    #[arg(long)]
+    pub reverse: bool,
+    /// With the content of every entry, not only its first line.
+    #[arg(long)]
+    pub content: bool,
+}
+
+/// Arguments of `log`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep log -n 20                                  the last twenty records
+  turnkeep log -f --json | jq -c 'select(.kind == \"turn_completed\")'
+  turnkeep log --from 18204                           from that log sequence number on
+
+Only durable records are shown. It works while a host writes, and holds no lock.")]
+pub struct Log {
+    /// Wait for new records and show them as they become durable.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only from this log sequence number on.
+    #[arg(long, value_name = "LSN", conflicts_with = "last")]
+    pub from: Option<u64>,
+    /// Only the last N records.
+    #[arg(long, short = 'n', value_name = "N")]
+    pub last: Option<u64>,
+    /// Only records of this session; the beginning of its id will do.
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+}
+
+/// Arguments of `salvage`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep verify                                     see the damage first
+  turnkeep salvage --into rescued.journal
+  turnkeep verify --journal rescued.journal
+
+The damaged journal stays as it is.")]
+pub struct Salvage {
+    /// Where the rescued journal is made: a new or empty folder.
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub into: PathBuf,
+}
+
+/// Arguments of `compact`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep compact --dry-run                          what would be dropped, what would be freed
+  turnkeep compact
+
+Hosts compact in the background by themselves; this is for doing it now.")]
+pub struct Compact {
+    /// Tell what would happen; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep export agent-7f3a > session.jsonl          one session to standard output
+  turnkeep export --to restored                       all files, under the names they had")]
+pub struct Export {
+    /// Only this session; the beginning of its id will do.
+    pub session: Option<String>,
+    /// Write files below this folder, which must be new or empty.
+    #[arg(long, value_name = "DIR", required_unless_present = "session", value_hint = clap::ValueHint::DirPath)]
+    pub to: Option<PathBuf>,
+}
+
+/// Arguments of `append`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  echo 'deployed 1.4' | turnkeep append notes
+  tail -f agent.log | turnkeep append agent-7f3a --kind log")]
+pub struct Append {
+    /// The session; a new one is created.
+    pub session: String,
+    /// The name that the records get.
+    #[arg(long, default_value = "line")]
+    pub kind: String,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep demo
+  turnkeep demo --rounds 100 --sessions 32
+  turnkeep demo --input ~/.claude/projects            with real transcripts as the work
+  turnkeep demo --seed 7                              the same work and the same moments again")]
+pub struct Demo {
+    /// Transcripts to replay as the workload, a file or a folder.
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    pub input: Option<PathBuf>,
+    /// How many times to kill.
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Stop after this many seconds, even if rounds are left.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
+    /// How many agents work at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sessions: u32,
+    /// Makes the workload and the moments of the kills repeatable; random unless given.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Put the journal here, a new or empty folder, and keep it afterwards.
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub keep: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep completions bash > ~/.local/share/bash-completion/completions/turnkeep
+  turnkeep completions zsh > ~/.zfunc/_turnkeep
+  turnkeep completions fish > ~/.config/fish/completions/turnkeep.fish")]
+pub struct Completions {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// Arguments of `demo-host`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoHost {
+    /// Seed of the workload.
+    #[arg(long)]
+    pub seed: u64,
+    /// How many agents work at once.
+    #[arg(long)]
+    pub sessions: u32,
+    /// Folder with the transcripts to replay.
+    #[arg(long)]
+    pub input: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_takes_arguments_shows_examples() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set())
+        {
+            let takes_arguments = command.get_arguments().any(|arg| !arg.is_global_set());
+            let help = command.get_after_help().map(|h| h.to_string());
+            assert!(
+                !takes_arguments || help.is_some_and(|h| h.contains("Examples:")),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+}

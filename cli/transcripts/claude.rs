@@ -1,0 +1,275 @@
+//! Claude Code transcripts: `<session uuid>.jsonl`, sub-agents in
+//! `<session uuid>/subagents/agent-*.jsonl`.
+//!
+//! A line is an object with `type`, which may stand after `message`; the variant written by
+//! Cursor has `role` in its place. Prompts, tool results and what the host puts into the
+//! conversation are all of type `user`, told apart here.
+
+use super::meta::LineMeta;
+use super::parse::{is_true, string};
+use super::turns::{Mark, Outcome};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Beginnings of user lines that are output of the host's own commands.
+const LOCAL_OUTPUT: [&str; 4] = [
+    "<local-command-stdout>",
+    "<local-command-caveat>",
+    "<bash-stdout>",
+    "<bash-stderr>",
+];
+
+/// Beginning of the user line that stands where somebody pressed escape.
+const INTERRUPTED: &str = "[Request interrupted by user";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    role: Option<&'a RawValue>,
+    subtype: Option<&'a RawValue>,
+    uuid: Option<&'a RawValue>,
+    parent_uuid: Option<&'a RawValue>,
+    message_id: Option<&'a RawValue>,
+    leaf_uuid: Option<&'a RawValue>,
+    session_id: Option<&'a RawValue>,
+    timestamp: Option<&'a RawValue>,
+    is_meta: Option<&'a RawValue>,
+    is_sidechain: Option<&'a RawValue>,
+    is_compact_summary: Option<&'a RawValue>,
+    is_api_error_message: Option<&'a RawValue>,
+    message: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    content: Option<&'a RawValue>,
+    stop_reason: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    text: Option<&'a RawValue>,
+}
+
+impl Record<'_> {
+    /// Whether a line with these fields is one of this format.
+    fn is_ours(&self) -> bool {
+        match string(self.kind).as_deref() {
+            Some("summary") => self.leaf_uuid.is_some(),
+            Some("file-history-snapshot") => self.message_id.is_some(),
+            Some(_) => string(self.session_id).is_some(),
+            None => string(self.role).is_some() && self.message.is_some(),
+        }
+    }
+}
+
+/// Tells whether `text` is a line of this format.
+pub(super) fn recognises(text: &str) -> bool {
+    serde_json::from_str::<Record>(text).is_ok_and(|record| record.is_ours())
+}
+
+/// Reads the facts of a line. `sub_agent` tells that the whole file is one side chain.
+pub(super) fn read(text: &str, sub_agent: bool) -> serde_json::Result<LineMeta> {
+    let record: Record = serde_json::from_str(text)?;
+    let message: Message = record
+        .message
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let parts: Vec<Part> = message
+        .content
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let role = string(message.role).or_else(|| string(record.role));
+    let kind = string(record.kind).or_else(|| string(record.role));
+    let tool_name = parts
+        .iter()
+        .find(|part| part.is("tool_use"))
+        .and_then(|part| string(part.name));
+
+    let elsewhere = is_true(record.is_sidechain) && !sub_agent;
+    let mark = match kind.as_deref() {
+        _ if elsewhere => Mark::Other,
+        Some("user") => user_mark(&record, &message, &parts),
+        Some("assistant") => assistant_mark(&record, &message, &parts),
+        Some("system") if string(record.subtype).as_deref() == Some("turn_duration") => {
+            Mark::Ends(Outcome::Completed)
+        }
+        _ => Mark::Other,
+    };
+    Ok(LineMeta {
+        kind: match (kind, string(record.subtype)) {
+            (Some(kind), Some(subtype)) => format!("{kind}/{subtype}"),
+            (Some(kind), None) => kind,
+            (None, _) => "other".into(),
+        },
+        role,
+        uuid: string(record.uuid),
+        parent_uuid: string(record.parent_uuid),
+        timestamp: string(record.timestamp),
+        session_id: string(record.session_id),
+        parent_session_id: None,
+        turn_id: None,
+        tool_name,
+        mark,
+    })
+}
+
+fn user_mark(record: &Record, message: &Message, parts: &[Part]) -> Mark {
+    if is_true(record.is_meta)
+        || is_true(record.is_compact_summary)
+        || parts.iter().any(|part| part.is("tool_result"))
+    {
+        return Mark::Other;
+    }
+    // The content is one string or a list of parts; the raw JSON of the first text decides.
+    let first = match message.content {
+        Some(raw) if raw.get().starts_with('"') => Some(raw),
+        _ => parts.iter().find_map(|part| part.text),
+    };
+    let text = first.map_or("", |raw| raw.get().trim_start_matches('"'));
+    if text.starts_with(INTERRUPTED) {
+        Mark::Ends(Outcome::Interrupted)
+    } else if LOCAL_OUTPUT.iter().any(|tag| text.starts_with(tag)) {
+        Mark::Other
+    } else if first.is_some() || !parts.is_empty() {
+        Mark::Asks { may_repeat: false }
+    } else {
+        Mark::Other
+    }
+}
+
+fn assistant_mark(record: &Record, message: &Message, parts: &[Part]) -> Mark {
+    if is_true(record.is_api_error_message) {
+        return Mark::Fails;
+    }
+    if parts.iter().any(|part| part.is("tool_use")) {
+        return Mark::Calls;
+    }
+    match string(message.stop_reason).as_deref() {
+        Some("end_turn" | "stop_sequence") => Mark::Done,
+        _ => Mark::Says,
+    }
+}
+
+impl Part<'_> {
+    fn is(&self, kind: &str) -> bool {
+        string(self.kind).as_deref() == Some(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKS: Mark = Mark::Asks { may_repeat: false };
+
+    fn mark(rest: &str) -> Mark {
+        let line = format!(r#"{{"sessionId":"s",{rest}}}"#);
+        read(&line, false).expect("valid JSON").mark
+    }
+
+    #[test]
+    fn only_human_content_starts_a_turn() {
+        let cases = [
+            (r#""type":"user","message":{"content":"hi"}"#, ASKS),
+            (r#""message":{"content":"hi"},"type":"user""#, ASKS),
+            (
+                r#""type":"user","message":{"content":[{"type":"text","text":"hi"}]}"#,
+                ASKS,
+            ),
+            (
+                r#""type":"user","message":{"content":[{"type":"image","source":{}}]}"#,
+                ASKS,
+            ),
+            (
+                r#""role":"user","message":{"content":[{"type":"text","text":"hi"}]}"#,
+                ASKS,
+            ),
+            (
+                r#""type":"user","isMeta":true,"message":{"content":"hi"}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","isSidechain":true,"message":{"content":"hi"}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","isCompactSummary":true,"message":{"content":"hi"}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":[{"type":"tool_result","content":"x"}]}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":"<local-command-stdout>ok"}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":[{"type":"text","text":"[Request interrupted by user for tool use]"}]}"#,
+                Mark::Ends(Outcome::Interrupted),
+            ),
+            (r#""type":"user""#, Mark::Other),
+            (
+                r#""type":"progress","data":{"message":{"type":"user"}}"#,
+                Mark::Other,
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(mark(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_agent_did_is_told_apart() {
+        let tool = r#""type":"assistant","message":{"stop_reason":null,"content":[{"type":"text"},{"type":"tool_use","name":"Bash"}]}"#;
+        assert_eq!(mark(tool), Mark::Calls);
+        let meta = read(&format!(r#"{{"sessionId":"s",{tool}}}"#), false).expect("valid JSON");
+        assert_eq!(meta.tool_name.as_deref(), Some("Bash"));
+        assert_eq!(
+            mark(
+                r#""type":"assistant","message":{"content":[{"type":"text"}],"stop_reason":"end_turn"}"#
+            ),
+            Mark::Done
+        );
+        assert_eq!(
+            mark(r#""type":"assistant","isApiErrorMessage":true,"message":{"content":[]}"#),
+            Mark::Fails
+        );
+        assert_eq!(
+            mark(r#""type":"system","subtype":"turn_duration""#),
+            Mark::Ends(Outcome::Completed)
+        );
+    }
+
+    #[test]
+    fn a_sub_agents_prompt_starts_a_turn_in_its_own_file() {
+        let line = r#"{"sessionId":"s","isSidechain":true,"type":"user","message":{"role":"user","content":"go"}}"#;
+        assert_eq!(read(line, true).expect("valid JSON").mark, ASKS);
+        assert_eq!(read(line, false).expect("valid JSON").mark, Mark::Other);
+    }
+
+    #[test]
+    fn foreign_lines_are_not_recognised() {
+        assert!(recognises(
+            r#"{"type":"summary","summary":"x","leafUuid":"y"}"#
+        ));
+        assert!(recognises(r#"{"sessionId":"s","type":"brand-new-kind"}"#));
+        assert!(recognises(r#"{"role":"user","message":{"content":[]}}"#));
+        for foreign in [
+            r#"{"session_id":"s","hook_event_name":"Stop"}"#,
+            r#"{"type":"user"}"#,
+            r#"{"role":"user","content":"hi"}"#,
+            "[]",
+        ] {
+            assert!(!recognises(foreign), "{foreign}");
+        }
+    }
+}
