@@ -1,4 +1,4 @@
-//! Opening a directory in which any file may hold anything.
+//! Opening, verifying, reading and salvaging a directory in which any file may hold anything.
 
 use crate::mend;
 use arbitrary::{Arbitrary, Unstructured};
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use turnkeep::storage::sim::SimDisk;
-use turnkeep::{Error, Journal, Lsn, Options};
+use turnkeep::{Error, Journal, Kind, Lsn, Options};
 
 const PATH: &str = "/agents.journal";
 
@@ -29,8 +29,8 @@ enum Edit<'a> {
     Add(u8, u8, &'a [u8]),
 }
 
-/// Any edits of any files of a journal: opening it never panics; what it opens to can be read to
-/// the end without a panic, and holds nothing that was not written to it.
+/// Any edits of any files of a journal: nothing panics; verifying and reading change nothing;
+/// whatever is shown, by an opening, a reader or after a salvage, was written to it.
 pub fn open_dir(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let (journal, records) = sound_journal();
@@ -49,6 +49,12 @@ pub fn open_dir(data: &[u8]) {
             break;
         }
     }
+    let invented = |found: Vec<Found>| {
+        let strange = found.into_iter().find(|record| !records.contains(record));
+        assert!(forged || strange.is_none(), "invented: {strange:?}");
+    };
+    look(&disk, &invented);
+    rescue(&disk.fork(), &invented);
     // The first opening may repair; the second sees what that left.
     for _ in 0..2 {
         let Ok((journal, _)) = open(&disk) else {
@@ -57,12 +63,60 @@ pub fn open_dir(data: &[u8]) {
         let found = read(&journal);
         disk.kill();
         drop(journal);
-        if !forged && let Ok(found) = found {
-            for record in found {
-                assert!(records.contains(&record), "invented: {record:?}");
-            }
+        found.into_iter().for_each(&invented);
+    }
+}
+
+/// Looking never touches, whatever there is to see.
+fn look(disk: &SimDisk, invented: &dyn Fn(Vec<Found>)) {
+    let before = disk.state_hash();
+    let writes = disk.ops();
+    let _ = turnkeep::verify_on(Arc::new(disk.clone()), PATH, &mut |_| ());
+    if let Ok(reader) = options(disk).open_read_only(PATH)
+        && let Ok(log) = reader.read(Lsn::new(1))
+    {
+        let whole = log.map_while(Result::ok);
+        let found = whole.map(|entry| (entry.lsn, entry.name, entry.content));
+        invented(found.collect());
+        for session in reader.sessions().unwrap_or_default() {
+            let _ = reader
+                .find(&session.id)
+                .and_then(|session| session.last_turns(2));
         }
     }
+    assert_eq!(
+        (disk.state_hash(), disk.ops()),
+        (before, writes),
+        "looking wrote"
+    );
+}
+
+/// What salvage makes is a sound journal of nothing but what was there.
+fn rescue(disk: &SimDisk, invented: &dyn Fn(Vec<Found>)) {
+    const INTO: &str = "/rescued.journal";
+    disk.kill();
+    let Ok(_) = turnkeep::salvage_on(Arc::new(disk.clone()), PATH, INTO, &mut |_| ()) else {
+        return;
+    };
+    let (journal, _) = options(disk)
+        .open(Path::new(INTO))
+        .unwrap_or_else(|error| panic!("salvage made what does not open: {error}"));
+    let mut found = Vec::new();
+    for entry in journal.read(Lsn::new(1)).expect("it can be read") {
+        let entry = entry.expect("every record is whole");
+        // What salvage itself has to say is a record too, and marked.
+        if entry.kind != Kind::Maintenance {
+            found.push((entry.lsn, entry.name, entry.content));
+        }
+    }
+    invented(found);
+    drop(journal);
+    let report = turnkeep::verify_on(Arc::new(disk.clone()), INTO, &mut |_| ());
+    let report = report.expect("it can be verified");
+    assert!(
+        report.is_sound(),
+        "salvage made what is not sound: {report}"
+    );
 }
 
 fn apply(disk: &SimDisk, name: &str, names: &[String], edit: &Edit<'_>) -> bool {

@@ -133,7 +133,8 @@ pub fn ops(data: &[u8]) {
     }
     drop(journal);
     world.crash(&CrashModel::default());
-    world.open();
+    let journal = world.open();
+    world.look(&journal);
 }
 
 /// Whether each step is to be printed.
@@ -209,6 +210,24 @@ impl World {
                 SESSIONS[*at]
             );
         }
+    }
+
+    /// Others see the same beside the writer: a reader, and whoever verifies.
+    fn look(&self, journal: &Journal) {
+        let reader = self.options().open_read_only(PATH).expect("readers open");
+        assert_eq!(reader.durable_lsn(), journal.durable_lsn());
+        let ours = journal.sessions().expect("what is there is durable");
+        assert_eq!(reader.sessions().expect("reads"), ours);
+        for info in ours {
+            let theirs = reader.find(&info.id).expect("it is there").read(..);
+            let theirs: Result<Vec<_>, _> = theirs.expect("reads").collect();
+            let own = journal.find(&info.id).expect("it is there").read(..);
+            let own: Result<Vec<_>, _> = own.expect("reads").collect();
+            assert_eq!(theirs.expect("reads"), own.expect("reads"));
+        }
+        let report = turnkeep::verify_on(Arc::new(self.disk.clone()), PATH, &mut |_| ());
+        let report = report.expect("it can be verified");
+        assert!(report.is_sound(), "{report}");
     }
 
     fn crash(&mut self, model: &CrashModel) {
