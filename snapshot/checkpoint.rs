@@ -117,6 +117,7 @@ fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
     draft.forget(&survey.base.passed_over);
     let snapshot = write_state(&shared.dir, shared.journal, draft.next_snapshot(), image)?;
     let info = SnapshotInfo::of(&snapshot);
+    drop(survey);
     draft.add(snapshot, shared.options.keep_snapshots);
     let manifest = draft.publish(shared, false)?;
     // What could not be removed is garbage still, and tried again.

@@ -60,7 +60,10 @@ pub fn load(
     loader.decode(journal, &bytes, key_window)
 }
 
-/// Opens the packs that a snapshot refers to, taking those that are `open` already.
+/// Opens the packs that a snapshot refers to, but for those that are `open` already.
+///
+/// # Errors
+/// As [`PackFile::open`].
 pub(super) fn open_packs(
     dir: &Dir,
     journal: JournalId,

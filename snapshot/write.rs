@@ -19,7 +19,7 @@ use crate::format::names::{self, TMP_SUFFIX};
 use crate::format::pack::{Pack, PackEncoder, PackHeader};
 use crate::format::pack_block::BlockCodec;
 use crate::format::state::{EntryKind, StateEncoder, StateHeader};
-use crate::model::session::{JOURNAL_SESSION, SessionEntry, Tombstone};
+use crate::model::session::{JOURNAL_SESSION, SessionEntry, SessionState};
 use crate::sabotage::Sabotage;
 use crate::storage::dir::Dir;
 use crate::storage::{File, OpenMode};
@@ -78,15 +78,20 @@ pub fn write_state(
                     body::encode(&**session, out)
                 })
             }
-            SessionEntry::Deleted(tombstone) => {
-                let tombstone = match Sabotage::ForgetTombstones.is_on() {
-                    true => &Tombstone {
-                        name_hash: 0,
-                        generation: 0,
-                        ..*tombstone
-                    },
-                    false => tombstone,
+            SessionEntry::Deleted(tombstone) if Sabotage::ForgetTombstones.is_on() => {
+                let name = format!("forgotten {}", tombstone.no);
+                let revived = SessionState {
+                    no: tombstone.no,
+                    name: name.as_str().into(),
+                    next_seq: tombstone.last_seq.next(),
+                    last_lsn: tombstone.last_lsn,
+                    ..SessionState::default()
                 };
+                encoder.push_with(EntryKind::Session, no, SCHEMA, body, |out| {
+                    body::encode(&revived, out)
+                })
+            }
+            SessionEntry::Deleted(tombstone) => {
                 encoder.push_with(EntryKind::Tombstone, no, SCHEMA, body, |out| {
                     body::encode(tombstone, out)
                 })

@@ -50,6 +50,12 @@ fn what_stays_is_read_from_packs_as_it_was_from_the_log() {
         Some(0)
     );
 
+    assert_eq!(
+        journal.shared.index.read().first_lsns.len(),
+        1,
+        "only the active segment"
+    );
+
     // In the order of the journal, and backwards, the same records.
     let kept: usize = expected.values().map(Vec::len).sum();
     let in_order: Vec<Lsn> = journal
@@ -329,6 +335,33 @@ fn a_damaged_newest_snapshot_costs_a_longer_replay_and_nothing_else() {
     let (journal, recovery) = options().open(at.path()).expect("opens");
     assert!(recovery.warnings.is_empty(), "{recovery}");
     assert_eq!(digest(&journal), before);
+}
+
+/// With one snapshot nothing of the log was given up yet, so the log is the older path.
+#[test]
+fn a_damaged_only_snapshot_costs_reading_the_whole_log() {
+    let (at, journal) = fresh();
+    fill(&journal, 20);
+    let all = contents(&journal);
+    journal.compact().expect("compacts");
+    let before = digest(&journal);
+    drop(journal);
+    for name in files(&at, ".state") {
+        std::fs::remove_file(at.path().join(name)).expect("removes");
+    }
+    let (journal, recovery) = options().open(at.path()).expect("opens");
+    assert_eq!((recovery.snapshot, recovery.warnings.len()), (None, 1));
+    assert_eq!((contents(&journal), digest(&journal)), (all, before));
+    // With two, it was: then there is no third path, and that is said.
+    for _ in 0..2 {
+        fill(&journal, 5);
+        journal.compact().expect("compacts");
+    }
+    drop(journal);
+    for name in files(&at, ".state") {
+        std::fs::remove_file(at.path().join(name)).expect("removes");
+    }
+    assert!(matches!(options().open(at.path()), Err(Error::Corrupt(_))));
 }
 
 trait IntoNo {

@@ -26,7 +26,7 @@ fn readers_and_writers_go_on_while_the_background_compacts() {
                     let session = journal.session(&format!("writer {n}")).expect("a session");
                     for i in 0..1500_u32 {
                         let text = format!("{i} {}", "y".repeat(300 + (i as usize * 7) % 400));
-                        session.submit("note", text).expect("goes in");
+                        drop(session.submit("note", text).expect("goes in"));
                         if i % 50 == 0 {
                             journal.sync().expect("syncs");
                             appended.store(u64::from(i) + 1, Ordering::Release);
@@ -86,6 +86,50 @@ fn readers_and_writers_go_on_while_the_background_compacts() {
     assert_eq!((contents(&journal), digest(&journal)), (all, before));
 }
 
+/// 1. A reader stands in a segment.
+/// 2. Compactions pack it, and give it up.
+/// 3. Its file would be used again for the segment after next.
+/// 4. The reader goes on.
+#[test]
+fn a_segment_that_is_being_read_is_not_used_again() {
+    let at = tempfile::tempdir().expect("a directory");
+    let options = super::options().keep_snapshots(1);
+    let journal = open(&at, options);
+    let session = journal.session("s").expect("a session");
+    let mut number = 0;
+    let mut fill = |count: u32| {
+        for _ in 0..count {
+            session
+                .append("note", format!("{number}"))
+                .expect("goes in");
+            number += 1;
+        }
+    };
+    let mut readers = Vec::new();
+    let mut reused = 0;
+    for _ in 0..8 {
+        fill(40);
+        let mut reader = session.read(..).expect("reads").rev();
+        let newest = reader
+            .next()
+            .expect("more")
+            .expect("a whole record")
+            .seq
+            .get();
+        readers.push((newest, reader));
+        reused += journal.compact().expect("compacts").segments_reused;
+    }
+    assert!(reused > 0, "files are used again");
+    for (newest, reader) in readers {
+        let mut next = newest;
+        for entry in reader {
+            next -= 1;
+            assert_eq!(entry.expect("a whole record").seq.get(), next);
+        }
+        assert_eq!(next, 1);
+    }
+}
+
 #[test]
 fn the_background_compacts_by_itself() {
     let at = tempfile::tempdir().expect("a directory");
@@ -98,7 +142,7 @@ fn the_background_compacts_by_itself() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while journal.stat().expect("counts").compactions < 2 {
         for _ in 0..50 {
-            session.submit("note", [7; 1000]).expect("goes in");
+            drop(session.submit("note", [7; 1000]).expect("goes in"));
         }
         journal.sync().expect("syncs");
         assert!(std::time::Instant::now() < deadline, "it never did");

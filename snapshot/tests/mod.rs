@@ -3,6 +3,8 @@
 mod catalog;
 mod compaction;
 mod erasing;
+#[cfg(feature = "sim")]
+mod faults;
 mod image;
 mod live;
 
@@ -63,11 +65,13 @@ fn fill(journal: &Journal, rounds: u32) {
             .expect("a turn");
         turn.started().expect("starts");
         for n in 0..3 {
-            turn.progress("delta", format!("piece {n} of round {i}"))
-                .expect("progress");
+            drop(
+                turn.progress("delta", format!("piece {n} of round {i}"))
+                    .expect("progress"),
+            );
         }
-        turn.event("tool_call", "x".repeat(100 + i as usize % 700))
-            .expect("an event");
+        let call = turn.event("tool_call", "x".repeat(100 + i as usize % 700));
+        drop(call.expect("an event"));
         if i % 5 != 4 {
             turn.complete("done").expect("completes");
         }
