@@ -6,22 +6,13 @@
 //! is looked for inside of what validates, a lone frame must lie between its neighbours by LSN,
 //! and must be linked to them where they are there.
 
-use super::source::{FrameAt, Kind, Source, Window, read_block};
+use super::source::{FrameAt, Source, Window};
 use crate::format::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, Frame, FrameHeader, frame_len};
-use crate::format::group::{GROUP_HEADER_LEN, GROUP_MAGIC, Group, GroupHeader, SEAL};
-use crate::format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo};
-use crate::format::manifest::PackRef;
-use crate::format::pack::{PACK_FOOTER_LEN, PACK_HEADER_LEN, PackFooter, PackHeader};
-use crate::format::pack_block::{BLOCK_HEADER_LEN, BlockHeader};
-use crate::format::pack_index::PackIndex;
-use crate::format::segment::SEGMENT_DATA;
+use crate::format::ids::{Epoch, JournalId, Lsn, Seq, SessionNo};
 use crate::model::event::{self, decode_payload};
 
 /// A number beyond is no LSN that any journal reaches, whatever its checksum says.
-const MAX_LSN: u64 = 1 << 60;
-
-/// Longest index of a pack that is read.
-const MAX_INDEX_BYTES: u64 = 4 << 30;
+pub(super) const MAX_LSN: u64 = 1 << 60;
 
 /// How sure it is that something is a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,14 +124,14 @@ impl Gathered {
 
     /// Whether a record that is in no pack in force may be a part of the journal: not if an
     /// index answers for its place and does not list it, for then a compaction dropped it.
-    fn wants(&self, lsn: Lsn) -> bool {
+    pub(super) fn wants(&self, lsn: Lsn) -> bool {
         let InForce { accounted, listed } = &self.in_force;
         let at = accounted.partition_point(|(from, _)| *from <= lsn);
         let is_accounted = accounted[..at].iter().any(|(_, to)| lsn < *to);
         !is_accounted || listed.binary_search(&lsn).is_ok()
     }
 
-    fn take(&mut self, frame: &Frame<'_>, place: FrameAt, rank: Rank) {
+    pub(super) fn take(&mut self, frame: &Frame<'_>, place: FrameAt, rank: Rank) {
         let FrameHeader {
             lsn, session, seq, ..
         } = frame.header;
@@ -173,27 +164,7 @@ impl Gathered {
         });
     }
 
-    /// Gathers from a segment. Nothing at or above `void_from` counts: a later one logged it
-    /// again.
-    pub(super) fn segment(&mut self, no: u32, source: &Source, void_from: Option<Lsn>) {
-        let Kind::Segment(header) = &source.kind else {
-            return;
-        };
-        let mut window = Window::new(source);
-        let mut scan = SegmentScan {
-            gathered: self,
-            no,
-            source,
-            // Without a header nothing says where groups begin, but that frames are aligned.
-            align: header.map_or(FRAME_ALIGN as u64, |header| header.group_align.into()),
-            void_from: void_from.unwrap_or(Lsn::new(MAX_LSN)),
-            expected: None,
-        };
-        scan.run(&mut window, header.is_some());
-        self.note_unreadable(no, &window);
-    }
-
-    fn note_unreadable(&mut self, no: u32, window: &Window<'_>) {
+    pub(super) fn note_unreadable(&mut self, no: u32, window: &Window<'_>) {
         for (offset, len) in &window.unreadable {
             self.damage.push(Damage {
                 source: no,
@@ -209,7 +180,7 @@ impl Gathered {
 
     /// Gathers frames that stand alone in `range`, with LSNs in `lsns`, which ascend if they are
     /// `ordered`: they do in the log, in a block they do so for each session only.
-    fn lone(
+    pub(super) fn lone(
         &mut self,
         (no, source): (u32, &Source),
         window: &mut Window<'_>,
@@ -249,344 +220,6 @@ impl Gathered {
             // A header that validates knows how long its payload is, whatever became of that.
             at += len;
         }
-    }
-
-    /// Gathers from a pack; `reference` is how the manifest refers to it.
-    pub(super) fn pack(&mut self, no: u32, source: &Source, reference: Option<&PackRef>) {
-        let mut window = Window::new(source);
-        let own = PackHeader::decode(window.bytes(0, PACK_HEADER_LEN));
-        let blame = |offset: u64, len: u64, what: String, range: Option<(Lsn, Lsn)>| Damage {
-            source: no,
-            offset,
-            len: len.min(source.len.saturating_sub(offset)),
-            what,
-            lsn_from: range.map(|(from, _)| from),
-            lsn_to: range.map(|(_, to)| to),
-            is_tail: false,
-        };
-        let header = match (own, reference) {
-            (Ok(header), _) => Some(header),
-            (Err(fault), reference) => {
-                let what = fault.to_string();
-                self.damage
-                    .push(blame(0, PACK_HEADER_LEN as u64, what, None));
-                reference.map(|r| header_of(self.journal, r, source))
-            }
-        };
-        let index = header.map(|header| read_index(&mut window, source, &header));
-        match (header, index) {
-            (Some(header), Some(Ok((footer, bytes)))) => {
-                if let Ok(index) = PackIndex::view(&footer, &bytes) {
-                    self.accounted.push((header.lsn_from, header.lsn_to));
-                    self.indexed_blocks(no, source, &mut window, &index);
-                }
-            }
-            (header, index) => {
-                let range = header.map(|header| (header.lsn_from, header.lsn_to));
-                if let Some(Err((what, at))) = index {
-                    let len = source.len.saturating_sub(at);
-                    self.damage.push(blame(at, len, what, range));
-                }
-                self.blocks(no, source, &mut window, range);
-            }
-        }
-        self.note_unreadable(no, &window);
-    }
-
-    /// The blocks of a pack whose index validates.
-    fn indexed_blocks(
-        &mut self,
-        no: u32,
-        source: &Source,
-        window: &mut Window<'_>,
-        index: &PackIndex<'_>,
-    ) {
-        let (mut i, mut session) = (0, 0);
-        for number in 0..index.block_count() {
-            let Some(slot) = index.block(number) else {
-                continue;
-            };
-            let raw = read_block(source, slot.offset);
-            let is_plain = slot.stored_len == slot.raw_len;
-            let mut lost: Option<(Lsn, Lsn)> = None;
-            while let Some(record) = index.record(i).filter(|r| r.block == number) {
-                while (index.session_at(session)).is_some_and(|(_, slots)| slots.end <= i) {
-                    session += 1;
-                }
-                i += 1;
-                let filed = index.session_at(session).map(|(no, _)| no);
-                let direct = slot.offset + BLOCK_HEADER_LEN as u64 + u64::from(record.off);
-                let (bytes, place) = match &raw {
-                    Ok(raw) => {
-                        let bytes = raw.get(record.off as usize..).unwrap_or_default();
-                        (bytes, (slot.offset, record.off))
-                    }
-                    Err(_) if is_plain => {
-                        let bytes = window.bytes(direct, record.len as usize);
-                        (bytes, (direct, FrameAt::DIRECT))
-                    }
-                    Err(_) => (&[][..], (0, 0)),
-                };
-                let frame = Frame::decode(source.seed, bytes)
-                    .ok()
-                    .map(|(frame, _)| frame);
-                let frame = frame.filter(|frame| {
-                    let header = &frame.header;
-                    header.lsn == record.lsn
-                        && header.seq == record.seq
-                        && Some(header.session) == filed
-                });
-                match frame {
-                    Some(frame) => {
-                        let place = FrameAt {
-                            source: no,
-                            at: place.0,
-                            off: place.1,
-                            payload_len: frame.header.payload_len,
-                        };
-                        self.take(&frame, place, Rank::Packed);
-                    }
-                    None if !self.wants(record.lsn) => {}
-                    None => {
-                        self.listed_lost.push(Listed {
-                            lsn: record.lsn,
-                            session: filed.unwrap_or_default(),
-                            seq: record.seq,
-                        });
-                        let (from, to) = lost.get_or_insert((record.lsn, record.lsn.next()));
-                        (*from, *to) = ((*from).min(record.lsn), (*to).max(record.lsn.next()));
-                    }
-                }
-            }
-            if let Err((what, _)) = raw {
-                let extent = slot.extent();
-                self.damage.push(Damage {
-                    source: no,
-                    offset: extent.start,
-                    len: extent.end - extent.start,
-                    what,
-                    lsn_from: lost.map(|(from, _)| from),
-                    lsn_to: lost.map(|(_, to)| to),
-                    is_tail: false,
-                });
-            }
-        }
-    }
-
-    /// The blocks of a pack without an index, wherever one begins.
-    fn blocks(
-        &mut self,
-        no: u32,
-        source: &Source,
-        window: &mut Window<'_>,
-        range: Option<(Lsn, Lsn)>,
-    ) {
-        let lsns = range.unwrap_or((Lsn::new(1), Lsn::new(MAX_LSN)));
-        let mut at = PACK_HEADER_LEN as u64;
-        while at + BLOCK_HEADER_LEN as u64 <= source.len {
-            let bytes = window.bytes(at, BLOCK_HEADER_LEN);
-            let Ok(header) = BlockHeader::decode(source.seed, at, bytes) else {
-                at += FRAME_ALIGN as u64;
-                continue;
-            };
-            match read_block(source, at) {
-                Ok(raw) => {
-                    let mut off = 0;
-                    while let Ok((frame, taken)) = Frame::decode(source.seed, &raw[off..]) {
-                        let place = FrameAt {
-                            source: no,
-                            at,
-                            off: off as u32,
-                            payload_len: frame.header.payload_len,
-                        };
-                        self.take(&frame, place, Rank::Packed);
-                        off += taken;
-                    }
-                }
-                Err((what, _)) => {
-                    let len = header.extent().min(source.len - at);
-                    self.damage.push(Damage {
-                        source: no,
-                        offset: at,
-                        len,
-                        what,
-                        lsn_from: range.map(|(from, _)| from),
-                        lsn_to: range.map(|(_, to)| to),
-                        is_tail: false,
-                    });
-                    if header.stored_len == header.raw_len {
-                        let plain = (at + BLOCK_HEADER_LEN as u64, at + len);
-                        self.lone((no, source), window, plain, lsns, false);
-                    }
-                }
-            }
-            at += header.extent();
-        }
-    }
-}
-
-/// The header that a pack must have had.
-fn header_of(journal: JournalId, reference: &PackRef, source: &Source) -> PackHeader {
-    PackHeader {
-        journal,
-        id: PackId::new(source.id),
-        lsn_from: reference.lsn_from,
-        lsn_to: reference.lsn_to,
-    }
-}
-
-/// Reads footer and index. An error says why, and from where on the file is damaged.
-fn read_index(
-    window: &mut Window<'_>,
-    source: &Source,
-    header: &PackHeader,
-) -> std::result::Result<(PackFooter, Vec<u8>), (String, u64)> {
-    let footer_at = source.len.saturating_sub(PACK_FOOTER_LEN as u64);
-    let bytes = window.bytes(footer_at, PACK_FOOTER_LEN);
-    let footer = PackFooter::decode(header, source.len, bytes)
-        .map_err(|fault| (fault.to_string(), footer_at))?;
-    if footer.index_len > MAX_INDEX_BYTES {
-        return Err(("an index longer than any can be".into(), footer_at));
-    }
-    let at = footer.index_offset;
-    let bytes = window.bytes(at, footer.index_len as usize).to_vec();
-    match PackIndex::decode(source.seed, &footer, &bytes) {
-        Ok(_) => Ok((footer, bytes)),
-        Err(fault) => Err((fault.to_string(), at)),
-    }
-}
-
-/// A walk through the ruins of a segment.
-struct SegmentScan<'g> {
-    gathered: &'g mut Gathered,
-    no: u32,
-    source: &'g Source,
-    align: u64,
-    void_from: Lsn,
-    /// The LSN after the last group.
-    expected: Option<Lsn>,
-}
-
-impl SegmentScan<'_> {
-    fn run(&mut self, window: &mut Window<'_>, ends_at_seal: bool) {
-        let id = SegmentId::new(self.source.id);
-        let mut offset = SEGMENT_DATA;
-        while offset + GROUP_HEADER_LEN as u64 <= self.source.len {
-            let head = window.bytes(offset, GROUP_HEADER_LEN);
-            let Ok((header, _)) = GroupHeader::decode(self.source.seed, id, head) else {
-                match self.ruins(window, offset) {
-                    Some(next) => offset = next,
-                    None => return,
-                }
-                continue;
-            };
-            self.gathered.durable = self.gathered.durable.max(plausible(header.durable_lsn));
-            let end = offset + header.len() as u64;
-            let bytes = window.bytes(offset, header.len());
-            match Group::decode(self.source.seed, id, bytes) {
-                Ok(group) => {
-                    for (at, frame) in group.frames() {
-                        if frame.header.lsn >= self.void_from {
-                            break;
-                        }
-                        let place = FrameAt {
-                            source: self.no,
-                            at: offset + at as u64,
-                            off: FrameAt::DIRECT,
-                            payload_len: frame.header.payload_len,
-                        };
-                        self.gathered.take(&frame, place, Rank::Grouped);
-                    }
-                }
-                Err(fault) => {
-                    let lsns = (header.first_lsn, header.end_lsn());
-                    if header.first_lsn < self.void_from {
-                        self.blame(
-                            offset,
-                            end,
-                            fault.to_string(),
-                            Some(lsns.0),
-                            Some(lsns.1),
-                            false,
-                        );
-                    }
-                    let range = (offset + GROUP_HEADER_LEN as u64, end.min(self.source.len));
-                    let lsns = (lsns.0, lsns.1.min(self.void_from));
-                    self.gathered
-                        .lone((self.no, self.source), window, range, lsns, true);
-                }
-            }
-            self.expected = Some(header.end_lsn());
-            if ends_at_seal && header.flags & SEAL != 0 {
-                return;
-            }
-            offset = end.next_multiple_of(self.align);
-        }
-    }
-
-    /// What stands where no group's header is: goes through it frame by frame up to the next
-    /// header. Returns where that is.
-    fn ruins(&mut self, window: &mut Window<'_>, offset: u64) -> Option<u64> {
-        let next = self.next_header(window, offset + self.align);
-        let end = next.map_or(self.source.len, |(at, _)| at);
-        let from = self.expected.unwrap_or(Lsn::new(1));
-        if from >= self.void_from {
-            return next.map(|(at, _)| at);
-        }
-        let to = next.map(|(_, first)| first);
-        // Between groups that follow on each other there was nothing, or a marker.
-        let is_gap = to.is_none_or(|to| from < to);
-        if is_gap {
-            let what = "no group, where one belongs".to_owned();
-            self.blame(offset, end, what, self.expected, to, next.is_none());
-            let lsns = (from, to.unwrap_or(self.void_from).min(self.void_from));
-            self.gathered
-                .lone((self.no, self.source), window, (offset, end), lsns, true);
-        } else if self.source_has_header() {
-            let what = "a closing or sealing group does not validate".to_owned();
-            self.blame(offset, end, what, None, None, false);
-        }
-        next.map(|(at, _)| at)
-    }
-
-    fn source_has_header(&self) -> bool {
-        matches!(self.source.kind, Kind::Segment(Some(_)))
-    }
-
-    fn next_header(&self, window: &mut Window<'_>, from: u64) -> Option<(u64, Lsn)> {
-        let id = SegmentId::new(self.source.id);
-        let magic = GROUP_MAGIC.to_le_bytes();
-        let mut at = from.next_multiple_of(self.align);
-        while at + GROUP_HEADER_LEN as u64 <= self.source.len {
-            let bytes = window.bytes(at, GROUP_HEADER_LEN);
-            if bytes[..4] == magic
-                && let Ok((header, _)) = GroupHeader::decode(self.source.seed, id, bytes)
-            {
-                return Some((at, header.first_lsn));
-            }
-            at += self.align;
-        }
-        None
-    }
-
-    fn blame(
-        &mut self,
-        from: u64,
-        to: u64,
-        what: String,
-        lsn_from: Option<Lsn>,
-        lsn_to: Option<Lsn>,
-        is_tail: bool,
-    ) {
-        self.gathered.damage.push(Damage {
-            source: self.no,
-            offset: from,
-            len: to.min(self.source.len).saturating_sub(from),
-            what,
-            lsn_from,
-            lsn_to,
-            is_tail,
-        });
     }
 }
 

@@ -19,6 +19,8 @@
 mod choose;
 mod fold;
 mod gather;
+mod gather_log;
+mod gather_packs;
 mod json;
 mod quarantine;
 mod report;
