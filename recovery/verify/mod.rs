@@ -7,7 +7,7 @@
 //!
 //! No lock is taken. Beside a writer, everything that was durable when the verification began
 //! is checked; if the writer moves files meanwhile, the verification begins again, at most
-//! three times.
+//! eight times.
 
 mod log;
 mod packs;
@@ -39,12 +39,13 @@ use crate::snapshot::{catalog, load};
 use crate::storage::dir::Dir;
 use crate::storage::{DiskStorage, File, OpenMode, Storage};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// How often a verification begins again because a writer moved files meanwhile.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 8;
 
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -235,11 +236,13 @@ impl<'a> Verifier<'a> {
                     }
                 }
                 Ok(Err(why)) => self.report.add(finding_of("manifest", &why)),
+                // A writer published another and gave this one up since the directory was listed.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 Err(error) => self.report.add(finding_of_error("manifest", error)?),
             }
             self.advance(&name, self.size(&name));
         }
-        if newest == 0 {
+        if manifest.is_none() && self.report.is_sound() {
             let what = "there is no manifest, and there are records";
             self.report
                 .add(Finding::new(Severity::Damage, "manifest_missing", what));
@@ -398,7 +401,7 @@ impl<'a> Verifier<'a> {
         let file = match self.dir.open(name, OpenMode::Read) {
             Ok(file) => file,
             // Whoever needs it will say that it is missing.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(true);
             }
             Err(error) => {
