@@ -387,6 +387,8 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
                     break;
                 }
                 if state.stop {
+                    // A ticket may outlive the handles: whoever waits for it leads from now on.
+                    self.threaded.store(false, Ordering::Relaxed);
                     return;
                 }
                 match state.deadline {

@@ -18,13 +18,15 @@ struct Counts {
     staged: u64,
     in_flight: u64,
     limit: u64,
+    /// A group is asked for, with or without records.
+    wanted: bool,
 }
 
 impl Stage for Counts {
     type Group = u64;
 
     fn is_empty(&self) -> bool {
-        self.staged == 0
+        self.staged == 0 && !self.wanted
     }
 
     fn end_lsn(&self) -> u64 {
@@ -32,6 +34,7 @@ impl Stage for Counts {
     }
 
     fn take(&mut self) -> u64 {
+        self.wanted = false;
         self.in_flight += std::mem::take(&mut self.staged);
         self.next_lsn
     }
@@ -88,6 +91,7 @@ impl Model {
             staged: 0,
             in_flight: 0,
             limit,
+            wanted: false,
         };
         Arc::new(Model {
             commit: Commit::new(counts, disk, 1),
@@ -167,6 +171,19 @@ fn appenders_are_acknowledged_after_the_sync_that_covers_them() {
 }
 
 #[test]
+fn a_group_that_is_asked_for_is_written_whoever_leads() {
+    check(|| {
+        let model = Model::new(8, false);
+        let other = spawn(&model, |model| drop(model.append().expect("nothing fails")));
+        model.commit.with_stage(|counts| counts.wanted = true);
+        let driven = model.commit.drive(&|counts| !counts.wanted);
+        driven.expect("nothing fails");
+        other.join().expect("no panic");
+        assert!(model.commit.with_stage(|counts| !counts.wanted));
+    });
+}
+
+#[test]
 fn leading_is_handed_to_the_committer_and_nobody_is_forgotten() {
     check(|| {
         let model = Model::new(8, false);
@@ -222,6 +239,21 @@ fn a_polled_ticket_is_woken() {
                 ));
             done.expect("nothing fails");
         });
+    });
+}
+
+#[test]
+fn a_ticket_that_outlives_the_committer_is_served() {
+    check(|| {
+        let model = Model::new(8, false);
+        with_committer(&model, || drop(model.submit().expect("nothing fails")));
+        let end = model.submit().expect("nothing fails");
+        let poll = |context: &mut Context<'_>| match model.commit.poll_durable(end, context.waker())
+        {
+            None => Poll::Pending,
+            Some(result) => Poll::Ready(result),
+        };
+        loom::future::block_on(std::future::poll_fn(poll)).expect("nothing fails");
     });
 }
 
