@@ -1,7 +1,7 @@
 //! How far is the engine from the floor?
 //!
 //! `cargo bench --bench engine` answers every question once and prints a table; `-- --quick`
-//! takes a minute, `-- --full` adds the cases that take gigabytes, `-- --json` prints one object
+//! takes fewer and shorter rounds, `-- --json` prints one object
 //! per line, and any other word selects the questions whose name contains it. Figures that are
 //! ratios compare medians of one run: floor and engine take turns, round by round, so that both
 //! see the same neighbours on the disk and on the cores. The extremes over the rounds stand
@@ -20,6 +20,8 @@ mod support;
 
 #[path = "engine/committing.rs"]
 mod committing;
+#[path = "engine/opening.rs"]
+mod opening;
 #[path = "engine/reading.rs"]
 mod reading;
 #[path = "engine/tasks.rs"]
@@ -73,10 +75,17 @@ const QUESTIONS: &[(&str, bool, Question)] = &[
     ("costs", true, committing::costs),
     ("replay", false, reading::replay),
     ("last-turns", false, reading::last_turns),
+    ("verify-segment", false, reading::verify_one_segment),
+    ("opening", false, opening::clean),
 ];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, path] = &args[..]
+        && flag == opening::CHILD
+    {
+        return opening::child(Path::new(path));
+    }
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     // Without cargo bench's own flag this is a test run: see that it works, quickly.
     let smoke = !has("--bench");

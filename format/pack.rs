@@ -203,14 +203,24 @@ pub struct Pack<'a> {
 }
 
 impl<'a> Pack<'a> {
+    /// Decodes header and footer alone, which say that the file is the whole of its pack.
+    ///
+    /// # Errors
+    /// [`Fault`] for what does not validate.
+    pub fn ends(bytes: &[u8]) -> Result<(PackHeader, PackFooter), Fault> {
+        let header = PackHeader::decode(bytes)?;
+        let footer_at = bytes.len().saturating_sub(PACK_FOOTER_LEN);
+        let footer = PackFooter::decode(&header, bytes.len() as u64, &bytes[footer_at..])?;
+        Ok((header, footer))
+    }
+
     /// Reads and checks header, footer and index. The blocks are checked when they are read.
     ///
     /// # Errors
     /// The first fault found; see the decoders of the parts.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let header = PackHeader::decode(bytes)?;
-        let footer_at = bytes.len().saturating_sub(PACK_FOOTER_LEN);
-        let footer = PackFooter::decode(&header, bytes.len() as u64, &bytes[footer_at..])?;
+        let (header, footer) = Pack::ends(bytes)?;
+        let footer_at = bytes.len() - PACK_FOOTER_LEN;
         let index_at = footer.index_offset as usize;
         let index = PackIndex::decode(header.seed(), &footer, &bytes[index_at..footer_at])?;
         Ok(Pack {

@@ -1,7 +1,7 @@
 //! Reading one session: forwards, backwards, from anywhere, without scanning the log.
 
 use super::entry::Entry;
-use super::index::{Index, Place};
+use super::index::{self, Index, Place, Side};
 use crate::error::{Corruption, Result};
 use crate::format::ids::{Seq, SessionNo};
 use crate::format::names;
@@ -24,6 +24,8 @@ pub struct Entries {
     holes: Vec<(Seq, Seq)>,
     front: VecDeque<(Seq, Place)>,
     back: VecDeque<(Seq, Place)>,
+    /// What is read goes here first.
+    scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for Entries {
@@ -53,6 +55,7 @@ impl Entries {
             holes,
             front,
             back,
+            scratch: Vec::new(),
         }
     }
 
@@ -64,52 +67,59 @@ impl Entries {
     }
 
     /// Looks up more places; returns whether there were any.
-    fn fill_front(&mut self) -> bool {
-        let found = self
-            .index
-            .read()
-            .forwards(self.session, self.from, self.to, CHUNK);
+    fn fill_front(&mut self) -> Result<bool> {
+        let found = self.look_up(Side::Front)?;
         self.from = found.last().map_or(self.to, |(seq, _)| seq.next());
         self.front.extend(found);
-        !self.front.is_empty()
+        Ok(!self.front.is_empty())
     }
 
-    fn fill_back(&mut self) -> bool {
-        let found = self
-            .index
-            .read()
-            .backwards(self.session, self.from, self.to, CHUNK);
+    fn fill_back(&mut self) -> Result<bool> {
+        let found = self.look_up(Side::Back)?;
         self.to = found.last().map_or(self.from, |(seq, _)| *seq);
         self.back.extend(found);
-        !self.back.is_empty()
+        Ok(!self.back.is_empty())
+    }
+
+    /// If a pack's index is damaged, what it says of this session is not known: this is told
+    /// once, and the iteration ends.
+    fn look_up(&mut self, side: Side) -> Result<Vec<(Seq, Place)>> {
+        let range = self.from..self.to;
+        let found = index::places(&self.index, self.session, range, CHUNK, side);
+        if found.is_err() {
+            self.to = self.from;
+            self.front.clear();
+            self.back.clear();
+        }
+        found
     }
 
     /// The sequence number of the record that [`Iterator::next`] will read.
-    pub(crate) fn front_seq(&mut self) -> Option<Seq> {
+    pub(crate) fn front_seq(&mut self) -> Result<Option<Seq>> {
         loop {
-            if self.front.is_empty() && !self.fill_front() {
+            if self.front.is_empty() && !self.fill_front()? {
                 // What was looked up from the other end is all that is left.
                 self.front.extend(self.back.drain(..).rev());
             }
-            let (seq, _) = self.front.front()?;
-            if self.visible(*seq) {
-                return Some(*seq);
+            match self.front.front() {
+                None => return Ok(None),
+                Some((seq, _)) if self.visible(*seq) => return Ok(Some(*seq)),
+                Some(_) => drop(self.front.pop_front()),
             }
-            self.front.pop_front();
         }
     }
 
     /// The sequence number of the record that [`DoubleEndedIterator::next_back`] will read.
-    pub(crate) fn back_seq(&mut self) -> Option<Seq> {
+    pub(crate) fn back_seq(&mut self) -> Result<Option<Seq>> {
         loop {
-            if self.back.is_empty() && !self.fill_back() {
+            if self.back.is_empty() && !self.fill_back()? {
                 self.back.extend(self.front.drain(..).rev());
             }
-            let (seq, _) = self.back.front()?;
-            if self.visible(*seq) {
-                return Some(*seq);
+            match self.back.front() {
+                None => return Ok(None),
+                Some((seq, _)) if self.visible(*seq) => return Ok(Some(*seq)),
+                Some(_) => drop(self.back.pop_front()),
             }
-            self.back.pop_front();
         }
     }
 }
@@ -118,47 +128,47 @@ impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.front_seq()?;
+        if let Err(error) = self.front_seq() {
+            return Some(Err(error));
+        }
         let (_, place) = self.front.pop_front()?;
-        Some(read(&place, self.session))
+        Some(read(&place, self.session, &mut self.scratch))
     }
 }
 
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.back_seq()?;
+        if let Err(error) = self.back_seq() {
+            return Some(Err(error));
+        }
         let (_, place) = self.back.pop_front()?;
-        Some(read(&place, self.session))
+        Some(read(&place, self.session, &mut self.scratch))
     }
 }
 
 /// Reads the record at a place and checks that it is the one that belongs there.
-fn read(place: &Place, session: SessionNo) -> Result<Entry> {
+fn read(place: &Place, session: SessionNo, scratch: &mut Vec<u8>) -> Result<Entry> {
     match place {
         Place::Log {
             segment,
             offset,
             seq,
-        } => {
-            let record = segment.read_frame(*offset, None)?;
-            if record.header.session != session || record.header.seq != *seq {
+        } => segment.with_frame(*offset, scratch, |header, payload| {
+            if header.session != session || header.seq != *seq {
                 return Err(
                     Corruption::new(segment.path(), "another record stands here")
                         .at(*offset)
                         .in_segment(segment.id())
-                        .of_lsns(record.header.lsn, record.header.lsn.next())
+                        .of_lsns(header.lsn, header.lsn.next())
                         .but(
                             format!("record {seq} of session {session}"),
-                            format!(
-                                "record {} of session {}",
-                                record.header.seq, record.header.session
-                            ),
+                            format!("record {} of session {}", header.seq, header.session),
                         )
                         .into(),
                 );
             }
-            Entry::decode(&record, segment.path())
-        }
+            Entry::decode(header, payload, segment.path())
+        }),
         Place::Pack { pack, slot } => pack.entry(*slot),
         Place::Lost { segment } => {
             let what = format!("no open segment for a record of session {session}");

@@ -1,6 +1,5 @@
 //! An entry: a record as a reader sees it.
 
-use super::segments::RawRecord;
 use crate::error::{Corruption, Error, Result};
 use crate::format::frame::FrameHeader;
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
@@ -49,12 +48,7 @@ impl Entry {
     /// # Errors
     /// [`Error::Corrupt`] if a checked payload does not decode: a writer's fault, or a codec
     /// that this release does not know.
-    pub(crate) fn decode(record: &RawRecord, path: &Path) -> Result<Entry> {
-        Self::from_parts(&record.header, &record.payload, path)
-    }
-
-    /// As [`Entry::decode`], from the parts.
-    pub(crate) fn from_parts(header: &FrameHeader, payload: &[u8], path: &Path) -> Result<Entry> {
+    pub(crate) fn decode(header: &FrameHeader, payload: &[u8], path: &Path) -> Result<Entry> {
         let damaged = |what: String| -> Error {
             Corruption::new(path, what)
                 .of_lsns(header.lsn, header.lsn.next())

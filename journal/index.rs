@@ -6,8 +6,11 @@
 
 use super::packs::PackFile;
 use super::segments::SegmentFile;
+use crate::error::Result;
 use crate::format::ids::{Lsn, SegmentId, Seq, SessionNo};
+use crate::sync::RwLock;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The place of a record in the log.
@@ -144,85 +147,31 @@ impl Index {
             .sum()
     }
 
-    /// Places of a session's records with `from <= seq < to`, ascending, at most `limit`.
-    pub fn forwards(
-        &self,
-        session: SessionNo,
-        from: Seq,
-        to: Seq,
-        limit: usize,
-    ) -> Vec<(Seq, Place)> {
-        let mut found = Vec::new();
-        let log = self.session(session);
-        let log_from = log
-            .filter(|l| !l.places.is_empty())
-            .map_or(Seq::new(u32::MAX), |l| l.first_seq);
-        for pack in &self.packs {
-            if found.len() >= limit || from >= log_from {
-                break;
-            }
-            for slot in pack.slots(session, from, to.min(log_from)) {
-                if found.len() >= limit {
-                    break;
-                }
-                found.push((
-                    pack.seq_at(slot),
-                    Place::Pack {
-                        pack: pack.clone(),
-                        slot,
-                    },
-                ));
-            }
+    /// Places in the log of a session's records with `from <= seq < to`, at most `limit`, from
+    /// the side that is read first, and the packs that hold what is older.
+    fn look(&self, session: SessionNo, range: Range<Seq>, limit: usize, side: Side) -> Look {
+        let packs = self.packs.clone();
+        let log = self.session(session).filter(|log| !log.places.is_empty());
+        let Some(log) = log else {
+            return Look {
+                packs,
+                packs_to: range.end,
+                places: Vec::new(),
+            };
+        };
+        let from = range.start.max(log.first_seq).get();
+        let to = range.end.min(log.end_seq()).get().max(from);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let (from, to) = match side {
+            Side::Front => (from, to.min(from.saturating_add(limit))),
+            Side::Back => (from.max(to.saturating_sub(limit)), to),
+        };
+        let places = (from..to).map(Seq::new);
+        Look {
+            packs,
+            packs_to: range.end.min(log.first_seq),
+            places: places.map(|seq| (seq, self.log_place(log, seq))).collect(),
         }
-        if let Some(log) = log {
-            let mut seq = from.max(log.first_seq);
-            let end = to.min(log.end_seq());
-            while seq < end && found.len() < limit {
-                found.push((seq, self.log_place(log, seq)));
-                seq = seq.next();
-            }
-        }
-        found
-    }
-
-    /// Places of a session's records with `from <= seq < to`, descending, at most `limit`.
-    pub fn backwards(
-        &self,
-        session: SessionNo,
-        from: Seq,
-        to: Seq,
-        limit: usize,
-    ) -> Vec<(Seq, Place)> {
-        let mut found = Vec::new();
-        let log = self.session(session);
-        let mut log_from = Seq::new(u32::MAX);
-        if let Some(log) = log.filter(|log| !log.places.is_empty()) {
-            log_from = log.first_seq;
-            let mut seq = to.min(log.end_seq());
-            let start = from.max(log.first_seq);
-            while seq > start && found.len() < limit {
-                seq = Seq::new(seq.get() - 1);
-                found.push((seq, self.log_place(log, seq)));
-            }
-        }
-        for pack in self.packs.iter().rev() {
-            if found.len() >= limit || from >= log_from {
-                break;
-            }
-            for slot in pack.slots(session, from, to.min(log_from)).rev() {
-                if found.len() >= limit {
-                    break;
-                }
-                found.push((
-                    pack.seq_at(slot),
-                    Place::Pack {
-                        pack: pack.clone(),
-                        slot,
-                    },
-                ));
-            }
-        }
-        found
     }
 
     fn log_place(&self, log: &SessionLog, seq: Seq) -> Place {
@@ -238,4 +187,80 @@ impl Index {
             },
         }
     }
+}
+
+/// From which end of a range places are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The oldest first.
+    Front,
+    /// The newest first.
+    Back,
+}
+
+/// What one look at the index gives. Packs are searched after it was let go, for the first
+/// search of one reads its index through.
+struct Look {
+    packs: Vec<Arc<PackFile>>,
+    /// Records from here on are not looked for in packs.
+    packs_to: Seq,
+    /// Ascending.
+    places: Vec<(Seq, Place)>,
+}
+
+/// Some places of a session's records with `from <= seq < to`, at most `limit`, in the order in
+/// which they are read from `side`; none only if there are none. They come from one pack or from
+/// the log, so that no pack is searched before it is needed.
+///
+/// # Errors
+/// [`crate::Error::Corrupt`] if the index of a pack does not validate.
+pub fn places(
+    index: &RwLock<Index>,
+    session: SessionNo,
+    range: Range<Seq>,
+    limit: usize,
+    side: Side,
+) -> Result<Vec<(Seq, Place)>> {
+    let from = range.start;
+    let Look {
+        packs,
+        packs_to,
+        mut places,
+    } = index.read().look(session, range, limit, side);
+    let in_pack = |pack: &Arc<PackFile>| -> Result<Vec<(Seq, Place)>> {
+        let slots = pack.slots(session, from, packs_to)?;
+        match side {
+            Side::Front => slots
+                .take(limit)
+                .map(|slot| pack_place(pack, slot))
+                .collect(),
+            Side::Back => slots
+                .rev()
+                .take(limit)
+                .map(|slot| pack_place(pack, slot))
+                .collect(),
+        }
+    };
+    if side == Side::Back && !places.is_empty() {
+        places.reverse();
+        return Ok(places);
+    }
+    if from < packs_to {
+        for i in 0..packs.len() {
+            let found = in_pack(match side {
+                Side::Front => &packs[i],
+                Side::Back => &packs[packs.len() - 1 - i],
+            })?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn pack_place(pack: &Arc<PackFile>, slot: u32) -> Result<(Seq, Place)> {
+    let seq = pack.seq_at(slot)?;
+    let pack = pack.clone();
+    Ok((seq, Place::Pack { pack, slot }))
 }

@@ -112,9 +112,9 @@ impl LogEntries {
     }
 
     fn fill_from_pack(&mut self, pack: &PackFile) -> Result<()> {
-        let mut at = pack.lower_bound_lsn(self.next);
+        let mut at = pack.lower_bound_lsn(self.next)?;
         while at < pack.len() && self.ready.len() < CHUNK {
-            let entry = pack.entry(pack.by_lsn(at))?;
+            let entry = pack.entry(pack.by_lsn(at)?)?;
             if entry.lsn >= self.end {
                 self.next = self.end;
                 return Ok(());
@@ -143,8 +143,7 @@ impl LogEntries {
                         if frame.header.lsn < self.next || frame.header.lsn >= self.end {
                             continue;
                         }
-                        let entry =
-                            Entry::from_parts(&frame.header, frame.payload, segment.path())?;
+                        let entry = Entry::decode(&frame.header, frame.payload, segment.path())?;
                         self.ready.push_back(entry);
                     }
                     self.next = group.header.end_lsn().min(self.end);

@@ -3,23 +3,31 @@
 use super::entry::Entry;
 use crate::error::{Corruption, Error, Result};
 use crate::format::Fault;
+use crate::format::checksum::Running;
 use crate::format::ids::{JournalId, Lsn, PackId, Seq, SessionNo};
 use crate::format::manifest::PackRef;
 use crate::format::names;
 use crate::format::pack::{Pack, PackFooter, PackHeader};
 use crate::storage::dir::Dir;
-use crate::storage::{Map, OpenMode};
+use crate::storage::{File, Map, OpenMode};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// An open pack: mapped, its index checked once.
+/// How much of an index is read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// An open pack: mapped. Header and footer are checked when it is opened, its index when it is
+/// searched for the first time, so that opening a journal costs the same however much it keeps.
 pub struct PackFile {
     path: PathBuf,
     header: PackHeader,
     footer: PackFooter,
+    file: Arc<dyn File>,
     map: Arc<dyn Map>,
+    /// What checking the index said.
+    index: OnceLock<std::result::Result<(), Fault>>,
 }
 
 impl fmt::Debug for PackFile {
@@ -29,7 +37,7 @@ impl fmt::Debug for PackFile {
 }
 
 impl PackFile {
-    /// Opens the pack that `expected` refers to and checks its header, footer and index.
+    /// Opens the pack that `expected` refers to and checks its header and footer.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for one that is missing, damaged, or not the one referred to;
@@ -51,7 +59,7 @@ impl PackFile {
                 error => error,
             })?;
         let map = file.map().map_err(|e| Error::io("map", &path, e))?;
-        let pack = Pack::decode(map.bytes()).map_err(|fault| match fault {
+        let (header, footer) = Pack::ends(map.bytes()).map_err(|fault| match fault {
             Fault::Newer { found, supported } => Error::NewerFormat {
                 path: path.clone(),
                 found,
@@ -59,7 +67,6 @@ impl PackFile {
             },
             fault => corrupt(fault.to_string()),
         })?;
-        let (header, footer) = (pack.header, pack.footer);
         let same = header.journal == journal
             && header.id == expected.id
             && header.lsn_from == expected.lsn_from
@@ -75,7 +82,9 @@ impl PackFile {
             path,
             header,
             footer,
+            file,
             map,
+            index: OnceLock::new(),
         })
     }
 
@@ -99,39 +108,82 @@ impl PackFile {
         self.footer.records
     }
 
-    /// The pack over its bytes.
+    /// The pack over its bytes, its index checked.
     ///
-    /// # Panics
-    /// Never: the same bytes were decoded when it was opened, and a map does not change.
-    pub fn view(&self) -> Pack<'_> {
-        Pack::view(&self.header, &self.footer, self.map.bytes())
-            .expect("the map is as long as when the pack was opened")
+    /// # Errors
+    /// [`Error::Corrupt`] if the index does not validate; every time, once it was found out.
+    pub fn view(&self) -> Result<Pack<'_>> {
+        let bytes = self.map.bytes();
+        let checked = self.index.get_or_init(|| Pack::decode(bytes).map(|_| ()));
+        match checked {
+            Ok(()) => Pack::view(&self.header, &self.footer, bytes),
+            Err(fault) => Err(fault.clone()),
+        }
+        .map_err(|fault| self.damaged_index(&fault))
+    }
+
+    /// Compares the index with its checksum, without mapping it into memory and without looking
+    /// at what it says.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub(crate) fn check_index_sum(&self) -> Result<()> {
+        let mut sum = Running::new(self.header.seed());
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let range = self.footer.index_range();
+        let mut at = range.start;
+        while at < range.end {
+            let want = (range.end - at).min(CHUNK_BYTES as u64) as usize;
+            let got = self
+                .file
+                .read_at(&mut chunk[..want], at)
+                .map_err(|e| Error::io("read", &self.path, e))?;
+            if got == 0 {
+                break;
+            }
+            sum.update(&chunk[..got]);
+            at += got as u64;
+        }
+        let (stored, computed) = (self.footer.index_crc, sum.finish());
+        if stored == computed {
+            return Ok(());
+        }
+        Err(self.damaged_index(&Fault::Checksum {
+            what: "pack index",
+            stored,
+            computed,
+        }))
+    }
+
+    fn damaged_index(&self, fault: &Fault) -> Error {
+        Corruption::new(&self.path, fault.to_string())
+            .at(self.footer.index_offset)
+            .of_lsns(self.header.lsn_from, self.header.lsn_to)
+            .into()
     }
 
     /// Slots of a session's records with `from <= seq < to`.
-    pub(crate) fn slots(&self, session: SessionNo, from: Seq, to: Seq) -> Range<u32> {
-        let index = self.view().index;
+    pub(crate) fn slots(&self, session: SessionNo, from: Seq, to: Seq) -> Result<Range<u32>> {
+        let index = self.view()?.index;
         let start = index.lower_bound_seq(session, from).start;
         let end = index.lower_bound_seq(session, to).start;
-        start..end.max(start)
+        Ok(start..end.max(start))
     }
 
     /// The sequence number of a slot's record.
-    pub(crate) fn seq_at(&self, slot: u32) -> Seq {
-        self.view()
-            .index
-            .record(slot)
-            .map_or(Seq::default(), |record| record.seq)
+    pub(crate) fn seq_at(&self, slot: u32) -> Result<Seq> {
+        let record = self.view()?.index.record(slot);
+        Ok(record.map_or(Seq::default(), |record| record.seq))
     }
 
     /// The slot of the record that is `at`-th by LSN.
-    pub(crate) fn by_lsn(&self, at: u32) -> u32 {
-        self.view().index.by_lsn(at).unwrap_or(u32::MAX)
+    pub(crate) fn by_lsn(&self, at: u32) -> Result<u32> {
+        Ok(self.view()?.index.by_lsn(at).unwrap_or(u32::MAX))
     }
 
     /// How many of its records are below `lsn`.
-    pub(crate) fn lower_bound_lsn(&self, lsn: Lsn) -> u32 {
-        self.view().index.lower_bound_lsn(lsn)
+    pub(crate) fn lower_bound_lsn(&self, lsn: Lsn) -> Result<u32> {
+        Ok(self.view()?.index.lower_bound_lsn(lsn))
     }
 
     /// Reads a slot's record.
@@ -139,7 +191,7 @@ impl PackFile {
     /// # Errors
     /// [`Error::Corrupt`] naming the record.
     pub(crate) fn entry(&self, slot: u32) -> Result<Entry> {
-        let pack = self.view();
+        let pack = self.view()?;
         let record = pack.index.record(slot);
         let damaged = |fault: Fault| -> Error {
             let mut corruption = Corruption::new(&self.path, fault.to_string());
@@ -162,6 +214,6 @@ impl PackFile {
         let mut scratch = Vec::new();
         let raw = pack.block(slot.block, &mut scratch).map_err(damaged)?;
         let frame = pack.frame(slot, raw).map_err(damaged)?;
-        Entry::from_parts(&frame.header, frame.payload, &self.path)
+        Entry::decode(&frame.header, frame.payload, &self.path)
     }
 }

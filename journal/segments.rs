@@ -5,16 +5,20 @@
 //! header, and a commit never changes a file's metadata.
 
 use crate::error::{Corruption, Error, Result};
-use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
+use crate::format::checksum::Seed;
+use crate::format::frame::{Frame, FrameHeader, frame_len};
 use crate::format::header::HEADER_LEN;
 use crate::format::ids::{JournalId, Lsn, SegmentId};
 use crate::format::segment::{SEGMENT_DATA, SEGMENT_HEADER_LEN, SegmentHeader};
-use crate::format::{Fault, checksum, names};
+use crate::format::{Fault, names};
 use crate::storage::dir::Dir;
 use crate::storage::{File, Map, OpenMode};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+
+/// How much of a record is read before its length is known.
+const FIRST_READ_BYTES: usize = 1024;
 
 /// How much is written at once when a file is filled.
 const FILL_BYTES: usize = 1 << 20;
@@ -22,6 +26,8 @@ const FILL_BYTES: usize = 1 << 20;
 /// A segment of the log, open.
 pub struct SegmentFile {
     header: SegmentHeader,
+    /// What its checksums begin from.
+    seed: Seed,
     path: PathBuf,
     file: Arc<dyn File>,
     map: OnceLock<Arc<dyn Map>>,
@@ -31,15 +37,6 @@ impl fmt::Debug for SegmentFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SegmentFile({})", self.path.display())
     }
-}
-
-/// A record's bytes as they were read: header and payload, checked.
-#[derive(Clone, Debug)]
-pub struct RawRecord {
-    /// The frame's header.
-    pub header: FrameHeader,
-    /// Its payload.
-    pub payload: Vec<u8>,
 }
 
 /// What a segment's header must be.
@@ -88,6 +85,7 @@ impl SegmentFile {
                 .into());
         }
         Ok(SegmentFile {
+            seed: header.seed(),
             header,
             path,
             file,
@@ -113,6 +111,7 @@ impl SegmentFile {
             created_ms: 0,
         };
         Ok(SegmentFile {
+            seed: header.seed(),
             header,
             path,
             file,
@@ -157,83 +156,63 @@ impl SegmentFile {
             .map_err(|e| Error::io("read", &self.path, e))
     }
 
-    /// Reads and checks the frame at `offset`, which must be record `lsn` if one is named.
+    /// Reads and checks the frame at `offset` and shows it to `look`. Until the file is mapped, it
+    /// is read into `scratch`, which callers keep from one record to the next.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] naming the offset and the LSN, [`Error::Io`].
-    pub fn read_frame(&self, offset: u64, lsn: Option<Lsn>) -> Result<RawRecord> {
-        let seed = self.header.seed();
-        let damaged = |fault: Fault| {
-            let mut corruption = Corruption::new(&self.path, fault.to_string())
-                .at(offset)
-                .in_segment(self.id());
-            if let Some(lsn) = lsn {
-                corruption = corruption.of_lsns(lsn, lsn.next());
-            }
-            Error::from(corruption)
-        };
-        let check_place = |header: &FrameHeader| match lsn {
-            Some(lsn) if lsn != header.lsn => Err(damaged(Fault::Field {
-                field: "lsn",
-                expected: lsn.get(),
-                found: header.lsn.get(),
-            })),
-            _ => Ok(()),
-        };
-        if let Some(map) = self.map.get() {
-            let bytes = usize::try_from(offset)
+    /// [`Error::Corrupt`] naming the offset, [`Error::Io`], and whatever `look` returns.
+    pub fn with_frame<T>(
+        &self,
+        offset: u64,
+        scratch: &mut Vec<u8>,
+        look: impl FnOnce(&FrameHeader, &[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let bytes = match self.map.get() {
+            Some(map) => usize::try_from(offset)
                 .ok()
-                .and_then(|at| map.bytes().get(at..));
-            let (frame, _) = crate::format::frame::Frame::decode(seed, bytes.unwrap_or_default())
-                .map_err(damaged)?;
-            check_place(&frame.header)?;
-            return Ok(RawRecord {
-                header: frame.header,
-                payload: frame.payload.to_vec(),
-            });
-        }
+                .and_then(|at| map.bytes().get(at..))
+                .unwrap_or_default(),
+            None => self.read_whole_frame(offset, scratch)?,
+        };
+        let (frame, _) =
+            Frame::decode(self.seed, bytes).map_err(|fault| self.damaged(offset, &fault))?;
+        look(&frame.header, frame.payload)
+    }
+
+    /// Reads as many bytes at `offset` as a frame there says it has.
+    fn read_whole_frame<'s>(&self, offset: u64, scratch: &'s mut Vec<u8>) -> Result<&'s [u8]> {
         // One guess covers most records; a longer payload takes a second read.
-        let mut bytes = vec![0; 4096];
-        let got = self.read_at(&mut bytes, offset)?;
-        bytes.truncate(got);
-        let (header, _) = FrameHeader::decode(seed, &bytes).map_err(damaged)?;
-        check_place(&header)?;
-        let len = header.payload_len as usize;
-        let end = offset + frame_len(len) as u64;
+        if scratch.len() < FIRST_READ_BYTES {
+            scratch.resize(FIRST_READ_BYTES, 0);
+        }
+        let got = self.read_at(&mut scratch[..FIRST_READ_BYTES], offset)?;
+        let (header, _) = FrameHeader::decode(self.seed, &scratch[..got])
+            .map_err(|fault| self.damaged(offset, &fault))?;
+        let len = frame_len(header.payload_len as usize);
+        if got >= len || got < FIRST_READ_BYTES {
+            return Ok(&scratch[..got.min(len)]);
+        }
+        let end = offset + len as u64;
         if end > self.header.capacity {
-            return Err(damaged(Fault::Short {
+            let fault = Fault::Short {
                 what: "frame",
                 needed: end,
                 have: self.header.capacity,
-            }));
+            };
+            return Err(self.damaged(offset, &fault));
         }
-        if bytes.len() < FRAME_HEADER_LEN + len {
-            let have = bytes.len();
-            bytes.resize(FRAME_HEADER_LEN + len, 0);
-            let more = self.read_at(&mut bytes[have..], offset + have as u64)?;
-            bytes.truncate(have + more);
+        if scratch.len() < len {
+            scratch.resize(len, 0);
         }
-        bytes.truncate(FRAME_HEADER_LEN + len);
-        if bytes.len() < FRAME_HEADER_LEN + len {
-            return Err(damaged(Fault::Short {
-                what: "payload",
-                needed: len as u64,
-                have: bytes.len() as u64,
-            }));
-        }
-        bytes.drain(..FRAME_HEADER_LEN);
-        let computed = checksum::payload_checksum(&bytes);
-        if computed != header.payload_check {
-            return Err(damaged(Fault::Checksum {
-                what: "payload",
-                stored: header.payload_check,
-                computed,
-            }));
-        }
-        Ok(RawRecord {
-            header,
-            payload: bytes,
-        })
+        let more = self.read_at(&mut scratch[got..len], offset + got as u64)?;
+        Ok(&scratch[..got + more])
+    }
+
+    fn damaged(&self, offset: u64, fault: &Fault) -> Error {
+        Corruption::new(&self.path, fault.to_string())
+            .at(offset)
+            .in_segment(self.id())
+            .into()
     }
 }
 

@@ -4,7 +4,7 @@
 use super::create;
 use super::repair;
 use super::report::Recovery;
-use super::scan::{LogEnd, Segments, read_log};
+use super::scan::{Known, LogEnd, Segments, read_log};
 use super::verdict::Verdict;
 use crate::error::{Corruption, Error, Result};
 use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId, SnapshotId};
@@ -149,6 +149,16 @@ pub(super) fn known_lsn(manifest: &Manifest, mark: Option<&Watermark>) -> Lsn {
         .unwrap_or_default()
 }
 
+/// What is known of the log's end without reading the log.
+pub(super) fn known(manifest: &Manifest, mark: Option<&Watermark>) -> Known {
+    Known {
+        lsn: known_lsn(manifest, mark),
+        closed_at: mark
+            .filter(|mark| mark.flags & CLEAN != 0)
+            .map(|mark| (mark.segment, mark.end_offset)),
+    }
+}
+
 /// Every segment that an image's index refers to must be there.
 pub(super) fn check_present(dir: &Dir, segments: &Segments, image: &Image) -> Result<()> {
     for (lsn, id) in &image.first_lsns {
@@ -185,7 +195,7 @@ fn recover(
     } = load_base(&dir, &found, options.key_window.max(1))?;
     check_present(&dir, &segments, &image)?;
     let replayed_from = image.point.next_lsn;
-    let known = known_lsn(manifest, mark.as_ref().ok());
+    let known = known(manifest, mark.as_ref().ok());
     let from = image.point;
     let mut end = read_log(&dir, &segments, from, known, |segment, at, group| {
         image
@@ -200,10 +210,7 @@ fn recover(
     // A closing group alone proves nothing: after a failed sync it can be read, and is not on the
     // medium, and what is appended behind it would stand behind a hole after a power cut. The
     // page says it is only after the sync. Nobody has written to a journal that this opening made.
-    let was_synced = mark.as_ref().is_ok_and(|mark| {
-        let at = (end.point.segment, end.point.offset);
-        mark.flags & CLEAN != 0 && (mark.segment, mark.end_offset) == at
-    });
+    let was_synced = known.closed_at == Some((end.point.segment, end.point.offset));
     let was_closed = (end.closed && was_synced || created)
         && end.verdict == Verdict::CleanEnd
         && end.unproven.is_empty();

@@ -109,10 +109,20 @@ pub(crate) struct LogEnd {
     pub corruption: Option<Corruption>,
 }
 
+/// What is known of the log's end without reading the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Everything below is durable: the watermark page or a snapshot says so.
+    pub lsn: Lsn,
+    /// Where the writer that closed the journal says that it ends, once that was synced.
+    pub closed_at: Option<(SegmentId, u64)>,
+}
+
 /// Reads the log from `from` on and hands every group to `on_group`, up to the first position
 /// that is not the next one; then looks behind it for what proves that something was lost.
 ///
-/// `known_lsn` is what the watermark page and the snapshots know to be durable.
+/// A log that reads to where it was closed is whole, so nothing is looked for behind that: what
+/// opening after a clean close costs does not depend on how large a segment is.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Corrupt`] for a missing segment, and whatever `on_group` returns.
@@ -121,13 +131,13 @@ pub(crate) fn read_log(
     dir: &Dir,
     segments: &Segments,
     from: ReplayPoint,
-    known_lsn: Lsn,
+    known: Known,
     mut on_group: impl FnMut(&Arc<SegmentFile>, &GroupAt, &Group<'_>) -> Result<()>,
 ) -> Result<LogEnd> {
     let mut reader = Reader {
         segments,
         point: from,
-        proven_lsn: known_lsn,
+        proven_lsn: known.lsn,
         closed: false,
         unproven: Vec::new(),
     };
@@ -135,7 +145,7 @@ pub(crate) fn read_log(
         let path = dir.join(&names::segment(from.segment));
         return Err(Corruption::new(path, "a segment is missing")
             .in_segment(from.segment)
-            .of_lsns(from.next_lsn, known_lsn.max(from.next_lsn))
+            .of_lsns(from.next_lsn, known.lsn.max(from.next_lsn))
             .into());
     }
     let mut stop = None;
@@ -180,7 +190,9 @@ pub(crate) fn read_log(
         torn_bytes: 0,
         corruption: None,
     };
-    judge(dir, segments, &ids, stop, &mut end)?;
+    if !ends_where_closed(segments, &ids, stop, known, &mut end)? {
+        judge(dir, segments, &ids, stop, &mut end)?;
+    }
     let proven_lsn = end.proven_lsn;
     end.unproven.retain(|group| group.end_lsn > proven_lsn);
     Ok(end)
@@ -299,6 +311,41 @@ fn is_leftover(segment: &SegmentFile, block: &[u8]) -> bool {
                 .iter()
                 .any(|seed| FrameHeader::decode(*seed, bytes).is_ok())
         })
+}
+
+/// Whether the log ends exactly where it was closed, with nothing in the blocks where something
+/// written later would begin. If so, the segments behind are empty.
+fn ends_where_closed(
+    segments: &Segments,
+    ids: &[SegmentId],
+    stop: Option<(usize, ReplayPoint, Found)>,
+    known: Known,
+    end: &mut LogEnd,
+) -> Result<bool> {
+    let Some((i, at, Found::Nothing)) = stop else {
+        return Ok(false);
+    };
+    let is_there = known.closed_at == Some((at.segment, at.offset));
+    if !is_there || !end.closed || end.proven_lsn > end.point.next_lsn {
+        return Ok(false);
+    }
+    let behind = &ids[i + 1..];
+    for id in behind {
+        let blank = match segments.whole.get(id) {
+            Some(segment) => classify(segment, SEGMENT_DATA)? == Found::Nothing,
+            None => false,
+        };
+        if !blank {
+            return Ok(false);
+        }
+    }
+    end.empty.extend(
+        behind
+            .iter()
+            .filter(|id| !end.empty.contains(id))
+            .collect::<Vec<_>>(),
+    );
+    Ok(true)
 }
 
 /// Looks behind the first position that is not the next group, and decides.

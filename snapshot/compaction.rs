@@ -221,7 +221,7 @@ impl<'s> Compactor<'s> {
         let is_new = from < self.survey.log.sealed_to;
         let runs = self
             .survey
-            .runs(self.shared.options.max_packs, usize::from(is_new));
+            .runs(self.shared.options.max_packs, usize::from(is_new))?;
         let is_damaged = !self.survey.base.passed_over.is_empty();
         if !is_new && runs.is_empty() && !self.erasing && !is_damaged {
             return Ok(self.done);

@@ -79,6 +79,19 @@ pub(super) fn open_packs(
         .collect()
 }
 
+/// Reads through the index of every pack that the snapshot `before` does without: if it is
+/// damaged, there is another way. Those that both need are checked when they are searched, so
+/// that what this costs follows what is new, not what is kept.
+fn check_new(
+    before: Option<&SnapshotRef>,
+    refs: &[PackRef],
+    packs: &[Arc<PackFile>],
+) -> Result<()> {
+    let is_new = |pack: &PackRef| before.is_none_or(|before| !before.packs.contains(pack));
+    let mut new = refs.iter().zip(packs).filter(|(pack, _)| is_new(pack));
+    new.try_for_each(|(_, file)| file.check_index_sum())
+}
+
 /// A snapshot with its packs, or the beginning of the log.
 #[derive(Debug)]
 pub struct Base {
@@ -105,9 +118,11 @@ pub fn load_newest(
     open: &[Arc<PackFile>],
 ) -> Result<Base> {
     let mut passed_over: Vec<(SnapshotId, Corruption)> = Vec::new();
-    for snapshot in manifest.snapshots.iter().rev() {
+    for (i, snapshot) in manifest.snapshots.iter().enumerate().rev() {
         let loaded = load(dir, manifest.journal, snapshot, key_window).and_then(|image| {
             let packs = open_packs(dir, manifest.journal, &snapshot.packs, open)?;
+            let before = i.checked_sub(1).map(|before| &manifest.snapshots[before]);
+            check_new(before, &snapshot.packs, &packs)?;
             Ok((image, packs))
         });
         match loaded {

@@ -86,22 +86,24 @@ impl Survey {
     }
 
     /// Which packs are written anew if `extra` others are added.
-    pub fn runs(&self, max_packs: usize, extra: usize) -> Vec<Range<usize>> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`] for a pack whose index does not validate.
+    pub fn runs(&self, max_packs: usize, extra: usize) -> Result<Vec<Range<usize>>> {
         let Image {
             state,
             packs,
             must_erase,
             ..
         } = &self.base.image;
-        let candidates: Vec<Candidate> = packs
-            .iter()
-            .zip(&self.base.packs)
-            .map(|(pack, file)| Candidate {
+        let mut candidates = Vec::with_capacity(packs.len());
+        for (pack, file) in packs.iter().zip(&self.base.packs) {
+            candidates.push(Candidate {
                 bytes: pack.bytes,
-                must_go: *must_erase && erased_in(file, state) > 0,
-            })
-            .collect();
-        choose(&candidates, max_packs.saturating_sub(extra))
+                must_go: *must_erase && erased_in(file, state)? > 0,
+            });
+        }
+        Ok(choose(&candidates, max_packs.saturating_sub(extra)))
     }
 
     /// Segments with records that are in no pack, the active one only if `active` says so, and
@@ -140,7 +142,7 @@ pub(crate) fn plan(shared: &Shared) -> Result<CompactionPlan> {
     let image = &survey.base.image;
     let (segments, mut bytes_in) = survey.segments(true);
     let extra = usize::from(survey.packed_to() < end);
-    let runs = survey.runs(shared.options.max_packs, extra);
+    let runs = survey.runs(shared.options.max_packs, extra)?;
     let retention = shared.options.retention;
     let mut sieve = Sieve {
         state: &image.state,

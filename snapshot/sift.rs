@@ -80,7 +80,10 @@ impl Sieve<'_> {
     /// # Errors
     /// As [`Sieve::sift_log`].
     pub fn sift_packs(&mut self, packs: &[Arc<PackFile>], keep: &mut Keep<'_>) -> Result<()> {
-        let mut sources: Vec<PackSource<'_>> = packs.iter().map(|p| PackSource::new(p)).collect();
+        let mut sources: Vec<PackSource<'_>> = packs
+            .iter()
+            .map(|p| PackSource::new(p))
+            .collect::<Result<_>>()?;
         while let Some(no) = sources.iter().filter_map(PackSource::session).min() {
             for source in sources
                 .iter_mut()
@@ -132,19 +135,20 @@ impl Sieve<'_> {
 }
 
 /// How many records of a pack were erased, by its index alone.
-pub(super) fn erased_in(pack: &PackFile, state: &State) -> u64 {
-    let index = pack.view().index;
-    let sessions = (0..index.session_count()).filter_map(|i| index.session_at(i));
-    sessions
-        .map(|(no, records)| match state.entry(no) {
-            Some(SessionEntry::Live(session)) => session
-                .holes
-                .iter()
-                .map(|&(from, to)| pack.slots(no, from, to).len() as u64)
-                .sum(),
-            Some(SessionEntry::Deleted(_)) | None => records.len() as u64,
-        })
-        .sum()
+pub(super) fn erased_in(pack: &PackFile, state: &State) -> Result<u64> {
+    let index = pack.view()?.index;
+    let mut erased = 0;
+    for (no, records) in (0..index.session_count()).filter_map(|i| index.session_at(i)) {
+        match state.entry(no) {
+            Some(SessionEntry::Live(session)) => {
+                for &(from, to) in &session.holes {
+                    erased += pack.slots(no, from, to)?.len() as u64;
+                }
+            }
+            Some(SessionEntry::Deleted(_)) | None => erased += records.len() as u64,
+        }
+    }
+    Ok(erased)
 }
 
 /// Reads records of the log at random: sealed segments through maps.
@@ -175,31 +179,41 @@ impl<'l> LogSource<'l> {
         look: impl FnOnce(&Frame<'_>, &Path) -> Result<()>,
     ) -> Result<()> {
         let id = loc.segment();
+        let check_and_look = |segment: &SegmentFile, frame: &Frame<'_>| {
+            if frame.header.session != no || frame.header.seq != seq {
+                return Err(
+                    Corruption::new(segment.path(), "another record stands here")
+                        .at(loc.offset())
+                        .in_segment(id)
+                        .into(),
+                );
+            }
+            look(frame, segment.path())
+        };
         let Some((segment, seed, map)) = self.maps.get(&id) else {
-            if id != self.log.active.id() {
+            let active = &self.log.active;
+            if id != active.id() {
                 let what = "a segment is missing";
                 return Err(Corruption::new(crate::format::names::segment(id), what).into());
             }
-            let record = self.log.active.read_frame(loc.offset(), None)?;
-            let frame = Frame {
-                header: record.header,
-                check: 0,
-                payload: &record.payload,
-            };
-            return look(&frame, self.log.active.path());
-        };
-        let damaged = |what: String| -> Error {
-            Corruption::new(segment.path(), what)
-                .at(loc.offset())
-                .in_segment(id)
-                .into()
+            return active.with_frame(loc.offset(), &mut Vec::new(), |header, payload| {
+                let frame = Frame {
+                    header: *header,
+                    check: 0,
+                    payload,
+                };
+                check_and_look(active, &frame)
+            });
         };
         let bytes = map.bytes().get(loc.offset() as usize..).unwrap_or_default();
-        let (frame, _) = Frame::decode(*seed, bytes).map_err(|fault| damaged(fault.to_string()))?;
-        if frame.header.session != no || frame.header.seq != seq {
-            return Err(damaged("another record stands here".into()));
-        }
-        look(&frame, segment.path())
+        let (frame, _) = Frame::decode(*seed, bytes).map_err(|fault| {
+            Error::from(
+                Corruption::new(segment.path(), fault.to_string())
+                    .at(loc.offset())
+                    .in_segment(id),
+            )
+        })?;
+        check_and_look(segment, &frame)
     }
 }
 
@@ -215,16 +229,16 @@ struct PackSource<'p> {
 }
 
 impl<'p> PackSource<'p> {
-    fn new(file: &'p PackFile) -> Self {
+    fn new(file: &'p PackFile) -> Result<Self> {
         let (raw, scratch) = (Vec::new(), Vec::new());
-        PackSource {
+        Ok(PackSource {
             file,
-            pack: file.view(),
+            pack: file.view()?,
             at: 0,
             block: None,
             raw,
             scratch,
-        }
+        })
     }
 
     fn session(&self) -> Option<SessionNo> {

@@ -167,3 +167,40 @@ pub fn last_turns(context: &Context, rows: &mut Vec<Row>) {
         note: format!("{found} records, {} ns each", digits(each)),
     });
 }
+
+/// A whole segment of 64 MiB, warm, read and checked by itself.
+pub fn verify_one_segment(context: &Context, rows: &mut Vec<Row>) {
+    let dir = context.dir("verify");
+    let path = dir.path().join("journal");
+    let bytes = context.scaled(64 << 20, 2 << 20) as u64;
+    let options = options().segment_bytes(bytes).first_segment_bytes(bytes);
+    let journal = open(options, &path);
+    let session = journal.session("one").expect("opens");
+    while journal.stat().expect("counts").files.segments.files < 3 {
+        for _ in 0..1000 {
+            let _ticket = session.submit("event", [0x5A; 1024]).expect("goes in");
+        }
+    }
+    drop((session, journal));
+    let sealed = std::fs::read_dir(&path)
+        .expect("lists")
+        .map(|entry| entry.expect("lists").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "seg"))
+        .min()
+        .expect("a segment");
+    let (mut speed, mut records) = (Series::default(), 0);
+    for _ in 0..context.rounds.max(5) {
+        let started = Instant::now();
+        let report = turnkeep::verify_segment(&sealed).expect("reads");
+        speed.push(report.bytes as f64 / started.elapsed().as_secs_f64() / 1e9);
+        assert!(report.sealed, "{report:?}");
+        records = report.records;
+    }
+    rows.push(Row {
+        question: "one sealed segment of 64 MiB verified, warm, one core",
+        figure: speed,
+        unit: "GB/s",
+        target: Target::AtLeast(5.0),
+        note: format!("{records} records of 1 KiB"),
+    });
+}

@@ -72,7 +72,10 @@ impl Iterator for ReaderEntries {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let seq = self.entries.front_seq()?;
+            let seq = match self.entries.front_seq() {
+                Ok(seq) => seq?,
+                Err(error) => return Some(Err(error)),
+            };
             self.from = seq.next();
             let again = match self.entries.next()? {
                 Err(error) if may_be_motion(&error) => self.again(seq, error),
@@ -88,7 +91,10 @@ impl Iterator for ReaderEntries {
 impl DoubleEndedIterator for ReaderEntries {
     fn next_back(&mut self) -> Option<Self::Item> {
         loop {
-            let seq = self.entries.back_seq()?;
+            let seq = match self.entries.back_seq() {
+                Ok(seq) => seq?,
+                Err(error) => return Some(Err(error)),
+            };
             self.to = seq;
             let again = match self.entries.next_back()? {
                 Err(error) if may_be_motion(&error) => self.again(seq, error),

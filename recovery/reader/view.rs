@@ -15,7 +15,7 @@ use crate::journal::walk::{Step, Stop, Walk};
 use crate::model::event::{Kind, decode_payload};
 use crate::model::fold::{FoldFault, Record};
 use crate::model::state::State;
-use crate::recovery::open::{Base, check_present, known_lsn, load_base, read_watermark};
+use crate::recovery::open::{Base, check_present, known, load_base, read_watermark};
 use crate::recovery::scan::{Segments, read_log};
 use crate::snapshot::catalog;
 use crate::storage::OpenMode;
@@ -70,7 +70,7 @@ impl View {
         let manifest = &found.manifest;
         let journal = manifest.journal;
         let mark = read_watermark(dir, journal);
-        let known = known_lsn(manifest, mark.as_ref().ok());
+        let known = known(manifest, mark.as_ref().ok());
         let segments = Segments::open(dir, journal, manifest.log_floor, OpenMode::Read)?;
         let Base {
             mut image,
@@ -82,7 +82,7 @@ impl View {
             warnings.push(format!("the watermark page says nothing: {why}"));
         }
         check_present(dir, &segments, &image)?;
-        let mut bound = known;
+        let mut bound = known.lsn;
         let mut held_back = None;
         let end = read_log(dir, &segments, image.point, known, |segment, at, group| {
             bound = bound.max(group.header.durable_lsn);
@@ -98,7 +98,7 @@ impl View {
             // A writer goes on while this reads: behind a group that was seen half written
             // there may be whole ones by now. What was durable at the beginning has been read.
             let moved = mark.ok().map(|mark| mark.counter) != counter(dir, journal);
-            if !moved || end.point.next_lsn < known {
+            if !moved || end.point.next_lsn < known.lsn {
                 return Err(corruption.into());
             }
         }

@@ -19,7 +19,7 @@ use crate::journal::walk::{Step, Stop, Walk};
 use crate::model::finding::{Finding, Severity};
 use crate::recovery::open::{check_present, read_watermark};
 use crate::recovery::resync::{Wanted, next_group};
-use crate::recovery::scan::{LogEnd, Segments, read_log};
+use crate::recovery::scan::{Known, LogEnd, Segments, read_log};
 use crate::recovery::verdict::Verdict;
 use crate::snapshot::image::Image;
 use crate::sync::Arc;
@@ -95,16 +95,26 @@ fn replay(
     }
     let from = image.point;
     let mut folds = true;
-    let read = read_log(verifier.dir, segments, from, known, |segment, at, group| {
-        checker.group(segment, at.offset, group);
-        if folds && let Err(misfit) = image.apply_group(segment.id(), at.offset, group) {
-            // Records behind it cannot be folded either, for it is missing.
-            folds = false;
-            let error = misfit.into_error(segment);
-            checker.say(finding_of_error("misfit", error)?);
-        }
-        Ok(())
-    });
+    let known_end = Known {
+        lsn: known,
+        closed_at: None, // every byte is read
+    };
+    let read = read_log(
+        verifier.dir,
+        segments,
+        from,
+        known_end,
+        |segment, at, group| {
+            checker.group(segment, at.offset, group);
+            if folds && let Err(misfit) = image.apply_group(segment.id(), at.offset, group) {
+                // Records behind it cannot be folded either, for it is missing.
+                folds = false;
+                let error = misfit.into_error(segment);
+                checker.say(finding_of_error("misfit", error)?);
+            }
+            Ok(())
+        },
+    );
     verifier.report.sessions = image.state.sessions().count() as u64;
     let end = match read {
         Ok(end) => end,

@@ -352,9 +352,10 @@ impl<'a> Verifier<'a> {
             if !self.read_through(&name)? {
                 continue;
             }
-            match PackFile::open(self.dir, catalog.journal, pack) {
-                Ok(file) => {
-                    let records = packs::verify_pack(&file, &mut held, &mut self.report);
+            let verified = PackFile::open(self.dir, catalog.journal, pack)
+                .and_then(|file| packs::verify_pack(&file, &mut held, &mut self.report));
+            match verified {
+                Ok(records) => {
                     if newest.is_some_and(|newest| newest.packs.contains(pack)) {
                         self.report.records += records;
                         held.end = held.end.max(pack.lsn_to);

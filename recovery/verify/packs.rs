@@ -2,6 +2,7 @@
 //! not hide the others.
 
 use super::report::{VerifyReport, file_name};
+use crate::error::Result;
 use crate::format::Fault;
 use crate::format::frame::FrameHeader;
 use crate::format::ids::{Lsn, Seq, SessionNo};
@@ -69,8 +70,15 @@ impl Held {
 }
 
 /// Reads every block of a pack; returns how many records validate.
-pub(super) fn verify_pack(file: &PackFile, held: &mut Held, report: &mut VerifyReport) -> u64 {
-    let pack = file.view();
+///
+/// # Errors
+/// [`crate::Error::Corrupt`] if its index does not validate.
+pub(super) fn verify_pack(
+    file: &PackFile,
+    held: &mut Held,
+    report: &mut VerifyReport,
+) -> Result<u64> {
+    let pack = file.view()?;
     let mut scratch = Vec::new();
     let (mut slot, mut session, mut good) = (0, 0, 0);
     for block in 0..pack.index.block_count() {
@@ -136,5 +144,5 @@ pub(super) fn verify_pack(file: &PackFile, held: &mut Held, report: &mut VerifyR
             });
         }
     }
-    good
+    Ok(good)
 }

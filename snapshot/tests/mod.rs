@@ -7,6 +7,7 @@ mod erasing;
 mod faults;
 mod image;
 mod live;
+mod rot;
 
 use crate::format::ids::Lsn;
 use crate::journal::entry::Entry;
