@@ -20,6 +20,8 @@ mod support;
 
 #[path = "engine/committing.rs"]
 mod committing;
+#[path = "engine/compacting.rs"]
+mod compacting;
 #[path = "engine/opening.rs"]
 mod opening;
 #[path = "engine/reading.rs"]
@@ -73,6 +75,7 @@ const QUESTIONS: &[(&str, bool, Question)] = &[
     ("tickets-awaited", true, committing::tickets_awaited),
     ("sustained", true, committing::tickets_sustained),
     ("costs", true, committing::costs),
+    ("compaction", true, compacting::beside),
     ("replay", false, reading::replay),
     ("last-turns", false, reading::last_turns),
     ("verify-segment", false, reading::verify_one_segment),
