@@ -62,7 +62,8 @@
 //! (meaning), [`storage`] (the disk), `journal` (the live log), `snapshot` (what it said),
 //! [`recovery`] (opening and looking). Hosts need what stands on this page. The rooms that are
 //! public are so for tools and tests, and change more freely. With the feature `sim`,
-//! `storage::sim` is a disk that loses power, for crash-testing a host.
+//! `turnkeep::sim` is a disk that loses power, for crash-testing a host; `examples/crash_test.rs`
+//! shows how.
 //!
 //! No call blocks but for the disk, and none needs an async runtime; a [`Ticket`] is also a future.
 
@@ -102,6 +103,9 @@ pub use snapshot::checkpoint::SnapshotInfo;
 pub use snapshot::compaction::Compaction;
 pub use snapshot::plan::CompactionPlan;
 pub use snapshot::stat::{FileCount, Files, Stat};
+
+#[cfg(feature = "sim")]
+pub use storage::sim;
 
 #[cfg(feature = "sim")]
 #[doc(hidden)]
