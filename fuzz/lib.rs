@@ -7,6 +7,7 @@
 //! - The decoders ([`decoders`]) never panic, never allocate by a length they have not checked,
 //!   and what they accept encodes to the bytes that were read.
 //! - Opening a directory of arbitrary files ([`open_dir`]) never panics and never invents.
+//! - Importing arbitrary bytes ([`transcript`]) gives them back, and importing them again adds nothing.
 //! - Any operations with any crashes ([`ops`]) leave a prefix of what was accepted that holds
 //!   everything acknowledged, and the same answer at every further opening.
 
@@ -15,12 +16,13 @@ pub mod mend;
 pub mod open_dir;
 pub mod ops;
 pub mod seeds;
+pub mod transcript;
 
 /// A target: its name and its property.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("frame", decoders::frame),
     ("group", decoders::group),
     ("segment_header", decoders::segment_header),
@@ -31,6 +33,7 @@ pub const TARGETS: [Target; 10] = [
     ("payload", decoders::payload),
     ("open_dir", open_dir::open_dir),
     ("ops", ops::ops),
+    ("transcript", transcript::transcript),
 ];
 
 /// Checks one input of a target.

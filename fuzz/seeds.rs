@@ -14,9 +14,28 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "state" => vec![kept("00000000000000000005.state")],
         "pack" => vec![kept("00000000000000000003.pack"), kept("compressed.pack")],
         "payload" => frames(&segment),
+        "transcript" => transcripts(),
         // Structured inputs have no files; any bytes are some edits and some operations.
         _ => (1..=8_u64).map(noise).collect(),
     }
+}
+
+/// Small transcripts of either kind, cut in the middle for the first import.
+fn transcripts() -> Vec<Vec<u8>> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/fixtures");
+    let listed = ["claude", "codex", "damage", "shape"].map(|kind| {
+        let listed = std::fs::read_dir(fixtures.join(kind)).expect("the folder is there");
+        listed.map(|entry| entry.expect("lists").path())
+    });
+    let mut paths: Vec<_> = listed.into_iter().flatten().collect();
+    paths.sort();
+    let files = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    files
+        .map(|path| std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        .map(|file| [&((file.len() / 2) as u16).to_le_bytes()[..], &file].concat())
+        .collect()
 }
 
 /// The payloads of the first groups' frames.

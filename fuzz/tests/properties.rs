@@ -6,7 +6,7 @@ use turnkeep_fuzz::{TARGETS, run};
 /// Inputs per target; the structured ones run a journal for each.
 fn rounds(target: &str) -> u64 {
     match target {
-        "open_dir" | "ops" => 1_500,
+        "open_dir" | "ops" | "transcript" => 1_500,
         _ => 20_000,
     }
 }
