@@ -20,6 +20,7 @@ mod testing;
 pub use reader::{Follow, Reader, ReaderEntries, ReaderLog, ReaderSession};
 pub use report::Recovery;
 pub use salvage::{
-    LsnRange, Quarantined, SalvageReport, SalvagedSession, SeqRange, salvage, salvage_on,
+    LostOf, LostRecords, LsnRange, Quarantined, SalvageReport, SalvagedSession, SeqRange, salvage,
+    salvage_on,
 };
 pub use verify::{Progress, SegmentReport, VerifyReport, verify, verify_on, verify_segment};

@@ -11,6 +11,9 @@ use turnkeep::{SalvageReport, SalvagedSession, SeqRange, salvage_on};
 /// How many ranges of lost records stand in one cell.
 const SHOWN_RANGES: usize = 6;
 
+/// How many lines say whose the lost records were.
+const SHOWN_LOSSES: usize = 20;
+
 /// Salvages into a new journal and tells what is lost.
 pub fn run(cli: &Cli, args: &Salvage, out: &mut Output) -> Result<Exit> {
     let bar = out.byte_bar("salvaging", 0);
@@ -27,6 +30,15 @@ pub fn run(cli: &Cli, args: &Salvage, out: &mut Output) -> Result<Exit> {
         out.host_text(&report)?;
         if report.sessions.iter().any(has_losses) {
             out.table(&losses(&report))?;
+        }
+        for lost in report.lost_records.iter().take(SHOWN_LOSSES) {
+            out.host_text(format_args!("lost: {lost}"))?;
+        }
+        let more = report.lost_records.len().saturating_sub(SHOWN_LOSSES);
+        if more > 0 {
+            out.line(format_args!(
+                "lost: {more} more ranges of records; `--json` and quarantine/report.json name all"
+            ))?;
         }
     }
     out.flush()?;

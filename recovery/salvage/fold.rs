@@ -49,6 +49,25 @@ impl Folded {
         holds(&self.lost, listed.session, listed.seq)
     }
 
+    /// Notes that a session has lost records, as far as they had not been erased.
+    pub(super) fn miss(&mut self, session: SessionNo, from: Seq, to: Seq, is_certain: bool) {
+        let next = self.state.next_seq(session);
+        let is_missed = |seq: &Seq| {
+            self.state.is_visible(session, *seq) || next.is_some_and(|next| next <= *seq)
+        };
+        let missed = (from.get()..to.get()).map(Seq::new).filter(is_missed);
+        let missed: Vec<Seq> = missed.collect();
+        for range in missed.chunk_by(|a, b| a.next() == *b) {
+            let (from, to) = (range[0], range[range.len() - 1].next());
+            if is_certain {
+                self.lose(session, from, to);
+            } else {
+                self.state.lose(session, from, to);
+                add(self.uncertain.entry(session).or_default(), from, to);
+            }
+        }
+    }
+
     fn lose(&mut self, session: SessionNo, from: Seq, to: Seq) {
         self.state.lose(session, from, to);
         add(self.lost.entry(session).or_default(), from, to);

@@ -77,6 +77,16 @@ pub(super) struct Listed {
     pub seq: Seq,
 }
 
+/// The header of a frame whose payload does not validate: the record is gone, whose it was is
+/// known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeaderOnly {
+    pub record: Listed,
+    /// As in [`Found`].
+    pub check: u32,
+    pub prev: u32,
+}
+
 /// What was gathered.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -90,6 +100,8 @@ pub(super) struct Gathered {
     pub accounted: Vec<(Lsn, Lsn)>,
     /// Records that an index lists, and that are not there.
     pub listed_lost: Vec<Listed>,
+    /// Headers of frames whose payload is damaged.
+    pub headers: Vec<HeaderOnly>,
     /// What the packs in force say; see [`Gathered::close_packs`].
     in_force: InForce,
 }
@@ -140,6 +152,7 @@ impl Gathered {
         }
         let known = event::Kind::try_from(frame.header.kind).is_ok();
         if !known || frame.header.codec != 0 || decode_payload(frame.payload).is_err() {
+            self.take_header(&frame.header, frame.check);
             self.damage.push(Damage {
                 source: place.source,
                 offset: place.at,
@@ -161,6 +174,21 @@ impl Gathered {
             prev: frame.header.prev,
             place,
             rank,
+        });
+    }
+
+    /// Notes a frame of which no more than the header is left.
+    fn take_header(&mut self, header: &FrameHeader, check: u32) {
+        let FrameHeader {
+            lsn, session, seq, ..
+        } = *header;
+        if lsn.get() == 0 || lsn.get() >= MAX_LSN || seq.get() == 0 || !self.wants(lsn) {
+            return;
+        }
+        self.headers.push(HeaderOnly {
+            record: Listed { lsn, session, seq },
+            check,
+            prev: header.prev,
         });
     }
 
@@ -193,8 +221,8 @@ impl Gathered {
             let bytes = window.bytes(at, FRAME_HEADER_LEN);
             // A check of zero is as good as never that of a frame, and mostly no frame at all.
             let is_zero = bytes.first_chunk::<4>() == Some(&[0; 4]);
-            let header = match FrameHeader::decode(source.seed, bytes) {
-                Ok((header, _)) if !is_zero && (lsn_from..lsn_to).contains(&header.lsn) => header,
+            let (header, check) = match FrameHeader::decode(source.seed, bytes) {
+                Ok(read) if !is_zero && (lsn_from..lsn_to).contains(&read.0.lsn) => read,
                 _ => {
                     at += FRAME_ALIGN as u64;
                     continue;
@@ -202,6 +230,7 @@ impl Gathered {
             };
             let len = frame_len(header.payload_len as usize) as u64;
             if at + len > range.1 {
+                self.take_header(&header, check);
                 at += FRAME_ALIGN as u64;
                 continue;
             }
@@ -216,6 +245,8 @@ impl Gathered {
                     lsn_from = frame.header.lsn.next();
                 }
                 self.take(&frame, place, Rank::Lone);
+            } else {
+                self.take_header(&header, check);
             }
             // A header that validates knows how long its payload is, whatever became of that.
             at += len;

@@ -18,31 +18,49 @@ pub(super) fn report(report: &SalvageReport, limit: usize) -> String {
     };
     list(&mut out, "lost_lsns", &report.lost, limit, lsns);
     list(&mut out, "uncertain_lsns", &report.uncertain, limit, lsns);
+    list(
+        &mut out,
+        "lost_records",
+        &report.lost_records,
+        limit,
+        |out, lost| {
+            out.push('{');
+            key(out, "lsns");
+            let _ = write!(out, "[{},{}]", lost.from, lost.to);
+            flag(out, "is_certain", lost.is_certain);
+            list(out, "sessions", &lost.sessions, limit, |out, of| {
+                out.push('{');
+                number(out, "no", of.no.get().into());
+                if let Some(id) = &of.id {
+                    text(out, "id", id);
+                }
+                key(out, "seqs");
+                let _ = write!(out, "[{},{}]}}", of.seqs.from, of.seqs.to);
+            });
+            if lost.sessions_left_out > 0 {
+                number(out, "sessions_left_out", lost.sessions_left_out);
+            }
+            flag(out, "may_be_another", lost.may_be_another);
+            out.push('}');
+        },
+    );
     let hit = report
         .sessions
         .iter()
-        .filter(|s| !s.lost.is_empty() || s.is_renamed);
+        .filter(|s| !s.lost.is_empty() || !s.uncertain.is_empty() || s.is_renamed);
     let hit: Vec<_> = hit.collect();
     list(&mut out, "damaged_sessions", &hit, limit, |out, session| {
         out.push('{');
         number(out, "no", session.no.get().into());
         text(out, "id", &session.id);
         number(out, "kept", session.kept);
-        list(
-            out,
-            "lost_seqs",
-            &session.lost,
-            limit,
-            |out, range: &SeqRange| {
-                let _ = write!(out, "[{},{}]", range.from, range.to);
-            },
-        );
-        key(out, "is_renamed");
-        out.push_str(if session.is_renamed {
-            "true}"
-        } else {
-            "false}"
-        });
+        let seqs = |out: &mut String, range: &SeqRange| {
+            let _ = write!(out, "[{},{}]", range.from, range.to);
+        };
+        list(out, "lost_seqs", &session.lost, limit, seqs);
+        list(out, "uncertain_seqs", &session.uncertain, limit, seqs);
+        flag(out, "is_renamed", session.is_renamed);
+        out.push('}');
     });
     list(
         &mut out,
@@ -81,6 +99,11 @@ fn key(out: &mut String, name: &str) {
 }
 
 fn number(out: &mut String, name: &str, value: u64) {
+    key(out, name);
+    let _ = write!(out, "{value}");
+}
+
+fn flag(out: &mut String, name: &str, value: bool) {
     key(out, name);
     let _ = write!(out, "{value}");
 }
@@ -150,7 +173,7 @@ mod tests {
         let expected = format!(
             "{{\"kind\":\"salvage\",\"from_journal\":\"{id}\",\"journal\":\"{id}\",\
              \"records_kept\":0,\"records_erased\":0,\"records_lost\":6,\
-             \"lost_lsns\":[[1,3],[5,7]],\"lost_lsns_left_out\":1,\"uncertain_lsns\":[],\
+             \"lost_lsns\":[[1,3],[5,7]],\"lost_lsns_left_out\":1,\"uncertain_lsns\":[],\"lost_records\":[],\
              \"damaged_sessions\":[],\"findings\":[],\"quarantined\":[]}}"
         );
         assert_eq!(report(&salvaged, 2), expected);

@@ -17,6 +17,7 @@
 //! Memory follows the number of records, not their length: about 60 bytes each.
 
 mod choose;
+mod evidence;
 mod fold;
 mod gather;
 mod gather_log;
@@ -26,12 +27,15 @@ mod quarantine;
 mod report;
 mod source;
 mod sources;
+mod whose;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use report::{LsnRange, Quarantined, SalvageReport, SalvagedSession, SeqRange};
+pub use report::{
+    LostOf, LostRecords, LsnRange, Quarantined, SalvageReport, SalvagedSession, SeqRange,
+};
 
 use super::open::take_lock;
 use super::verify::{Progress, finding_of_error, holds_files};
@@ -43,7 +47,7 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::mend::LOST_AND_FOUND;
 use crate::storage::dir::Dir;
 use crate::storage::{DiskStorage, Storage};
-use choose::{Chosen, Missing, choose, name_missing};
+use choose::{Chosen, choose, name_missing};
 use fold::{Folded, fold};
 use gather::{Found, Gathered, plausible};
 use source::{Fetch, Kind, Source};
@@ -53,6 +57,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use whose::name_sessions;
 
 /// Most items of each list in the record that documents the salvage; the file has them all.
 const NOTE_ITEMS: usize = 100;
@@ -103,16 +108,24 @@ pub fn salvage_on(
     let logged_from = logged_from(&sources, &gathered, &records);
     let highest = records.last().map(|record| record.lsn);
     let mut fetch = Fetch::new(&from, &sources.files);
-    let base = sources.base(&from, &mut report.findings);
+    let (base, known) = sources.base(&from, &mut report.findings).unzip();
     // Nothing is lost of what the state says was erased, so the state comes first.
     let everything = records.clone();
-    let folded = fold(&mut fetch, base, &mut records, &gathered, logged_from)?;
+    let mut folded = fold(&mut fetch, base, &mut records, &gathered, logged_from)?;
     gathered
         .listed_lost
         .retain(|l| folded.state.is_visible(l.session, l.seq) || folded.has_lost(l));
-    let Missing { lost, uncertain } = name_missing(&everything, &gathered, logged_from);
-    (report.lost, report.uncertain) = (lost, uncertain);
+    let missing = name_missing(&everything, &gathered, logged_from);
     drop(everything);
+    report.lost_records = name_sessions(
+        known.as_ref(),
+        &gathered,
+        &records,
+        &missing,
+        logged_from,
+        &mut folded,
+    );
+    (report.lost, report.uncertain) = (missing.lost, missing.uncertain);
     let before = records.len();
     records.retain(|record| folded.state.is_visible(record.session, record.seq));
     report.records_erased = (before - records.len()) as u64;

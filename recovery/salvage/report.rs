@@ -40,6 +40,111 @@ pub struct SeqRange {
     pub to: Seq,
 }
 
+/// Lost records of which the same is known: whose they were, or can have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LostRecords {
+    /// The first LSN.
+    pub from: Lsn,
+    /// The first LSN after them.
+    pub to: Lsn,
+    /// They are lost for certain; else a compaction may have dropped them before.
+    pub is_certain: bool,
+    /// The sessions that they can have been of: those with a gap there. If there is one, and no
+    /// other is possible, they were of that one.
+    pub sessions: Vec<LostOf>,
+    /// How many more such sessions there are than are listed.
+    pub sessions_left_out: u64,
+    /// They can have been of another session than those: one of which nothing later is left, so
+    /// that it shows no gap. Without any in `sessions` nothing tells whose they were.
+    pub may_be_another: bool,
+}
+
+/// A session that lost records can have been of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LostOf {
+    /// Its number.
+    pub no: SessionNo,
+    /// Its id. None for a session that was deleted, or of which nothing is left.
+    pub id: Option<String>,
+    /// Which records of the session they can have been.
+    pub seqs: SeqRange,
+}
+
+impl LostRecords {
+    /// Whether it is known whose they were, and which records of that session.
+    pub fn is_known(&self) -> bool {
+        let seqs = self
+            .sessions
+            .first()
+            .map(|of| of.seqs.to.get() - of.seqs.from.get());
+        self.sessions.len() == 1
+            && self.sessions_left_out == 0
+            && !self.may_be_another
+            && seqs.map(u64::from) == Some(self.to.get() - self.from.get())
+    }
+
+    /// Takes in the ones behind, if they follow on in the same session.
+    pub(super) fn join(&mut self, next: &LostRecords) -> bool {
+        let joins = self.is_known()
+            && next.is_known()
+            && self.to == next.from
+            && self.is_certain == next.is_certain
+            && self.sessions[0].no == next.sessions[0].no
+            && self.sessions[0].seqs.to == next.sessions[0].seqs.from;
+        if joins {
+            self.to = next.to;
+            self.sessions[0].seqs.to = next.sessions[0].seqs.to;
+        }
+        joins
+    }
+}
+
+impl fmt::Display for LostRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let range = LsnRange {
+            from: self.from,
+            to: self.to,
+        };
+        write!(f, "lsn {range}: ")?;
+        match (&*self.sessions, self.is_known()) {
+            ([], _) => f.write_str("session unknown")?,
+            ([of], true) => write!(f, "{of}")?,
+            ([of], false) => write!(f, "among {of}")?,
+            ([first, more @ ..], _) => {
+                write!(f, "among {first}")?;
+                more.iter().try_for_each(|of| write!(f, ", or {of}"))?;
+            }
+        }
+        match self.sessions_left_out {
+            0 => {}
+            n => write!(f, ", or of {n} more sessions")?,
+        }
+        if self.may_be_another && !self.sessions.is_empty() {
+            f.write_str(", or of a session unknown")?;
+        }
+        match self.is_certain {
+            true => Ok(()),
+            false => f.write_str("; unless a compaction had dropped them"),
+        }
+    }
+}
+
+impl fmt::Display for LostOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.seqs.to.get() - self.seqs.from.get() {
+            1 => write!(f, "record {}", self.seqs.from)?,
+            _ => write!(f, "records {}..{}", self.seqs.from, self.seqs.to)?,
+        }
+        match &self.id {
+            Some(id) => write!(f, " of session {id:?}"),
+            None if self.no.get() == 0 => f.write_str(" of the journal itself"),
+            None => write!(f, " of session number {}, whose id is gone", self.no),
+        }
+    }
+}
+
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -98,6 +203,8 @@ pub struct SalvageReport {
     /// LSNs of records that are lost, unless a compaction had dropped them: what would tell is
     /// damaged too.
     pub uncertain: Vec<LsnRange>,
+    /// Whose the lost records were, for each LSN in `lost` and `uncertain`, ascending.
+    pub lost_records: Vec<LostRecords>,
     /// The sessions.
     pub sessions: Vec<SalvagedSession>,
     /// What was seen.

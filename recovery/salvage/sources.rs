@@ -1,5 +1,6 @@
 //! Which files there are, whose they are, and what is known before any record is read.
 
+use super::evidence::Known;
 use super::finding_of_error;
 use super::fold::Base;
 use super::id_of;
@@ -140,15 +141,17 @@ impl Sources {
             .min()
     }
 
-    /// The state of the newest snapshot that loads.
-    pub(super) fn base(&self, dir: &Dir, findings: &mut Vec<Finding>) -> Option<Base> {
+    /// The state of the newest snapshot that loads, and what it knows of single records.
+    pub(super) fn base(&self, dir: &Dir, findings: &mut Vec<Finding>) -> Option<(Base, Known)> {
         for state in &self.states {
             match load::load(dir, self.journal, state, 128) {
                 Ok(image) => {
-                    return Some(Base {
+                    let known = Known::of(&image, state.lsn);
+                    let base = Base {
                         state: image.state,
                         lsn: state.lsn,
-                    });
+                    };
+                    return Some((base, known));
                 }
                 Err(error) => findings.extend(finding_of_error("state", error)),
             }

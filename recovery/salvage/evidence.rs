@@ -1,0 +1,215 @@
+//! What is left of records that are not there: who wrote them, without what they said.
+//!
+//! Four things outlive a record. A snapshot's state refers to some by LSN (values, open turns,
+//! the first and the last of each session), and knows the place in the log of all that are in no
+//! pack. A pack's index lists what a damaged block held. And a frame's header, with a checksum of
+//! its own, stands where the payload is gone. This says whose a lost record was, never what was
+//! in it; nothing is taken into the journal for it.
+
+use super::gather::{Found, Gathered, HeaderOnly, Listed, Rank};
+use super::source::FrameAt;
+use crate::format::ids::{Lsn, Seq, SessionNo};
+use crate::journal::index::Loc;
+use crate::model::session::SessionEntry;
+use crate::model::state::State;
+use crate::snapshot::image::Image;
+use std::collections::BTreeMap;
+
+/// What a snapshot knows of single records.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Records whose LSN the state gives.
+    named: Vec<Listed>,
+    /// Where the records are that are in no pack, in the order of the log.
+    places: Vec<(Loc, SessionNo, Seq)>,
+    /// The first LSN of each segment that holds some of them.
+    first_lsns: Vec<(Lsn, Loc)>,
+    /// The snapshot's LSN.
+    end: Lsn,
+}
+
+impl Known {
+    /// Reads it off a snapshot.
+    pub(super) fn of(image: &Image, end: Lsn) -> Known {
+        let mut places = Vec::new();
+        for (session, log) in image.logs() {
+            let seqs = (log.first_seq.get()..).map(Seq::new);
+            places.extend(
+                log.places
+                    .iter()
+                    .zip(seqs)
+                    .map(|(l, seq)| (*l, session, seq)),
+            );
+        }
+        places.sort_unstable_by_key(|(loc, ..)| order(loc));
+        let firsts = image.first_lsns.iter();
+        Known {
+            named: named(&image.state),
+            places,
+            first_lsns: firsts.map(|(lsn, id)| (*lsn, Loc::new(*id, 0))).collect(),
+            end,
+        }
+    }
+
+    /// The snapshot's LSN: of all sessions with records below, it knows.
+    pub(super) fn end(&self) -> Lsn {
+        self.end
+    }
+
+    /// The LSNs of the places. Places stand in the order of LSNs; so where as many lie between
+    /// two records that are there as LSNs do, each has one of its own.
+    fn placed(&self, by_session: &Survivors) -> Vec<Listed> {
+        let place = |loc: &Loc| self.places.partition_point(|(l, ..)| order(l) < order(loc));
+        let firsts = self.first_lsns.iter().map(|(lsn, loc)| (place(loc), *lsn));
+        let found = self
+            .places
+            .iter()
+            .enumerate()
+            .flat_map(|(i, (_, no, seq))| {
+                let lsn = by_session.lsn_of(*no, *seq);
+                let around = lsn.map(|lsn| [(i, lsn), (i + 1, lsn.next())]);
+                around.into_iter().flatten()
+            });
+        let mut fences: Vec<(usize, Lsn)> = firsts.chain(found).collect();
+        fences.push((self.places.len(), self.end));
+        fences.sort_unstable();
+        let mut listed = Vec::new();
+        for pair in fences.windows(2) {
+            let [(from, first), (to, end)] = [pair[0], pair[1]];
+            if end.get().checked_sub(first.get()) != Some((to - from) as u64) {
+                continue;
+            }
+            let lsns = (first.get()..).map(Lsn::new);
+            let between = self.places[from..to].iter().zip(lsns);
+            listed.extend(between.map(|(&(_, session, seq), lsn)| Listed { lsn, session, seq }));
+        }
+        listed
+    }
+}
+
+fn order(loc: &Loc) -> (u64, u64) {
+    (loc.segment().get(), loc.offset())
+}
+
+/// The records whose LSN a state knows.
+fn named(state: &State) -> Vec<Listed> {
+    let mut named = Vec::new();
+    for entry in state.entries() {
+        let session = entry.no();
+        let mut add = |lsn: Lsn, seq: Seq| named.push(Listed { lsn, session, seq });
+        match entry {
+            SessionEntry::Deleted(tombstone) => add(tombstone.last_lsn, tombstone.last_seq),
+            SessionEntry::Live(live) => {
+                if session.get() > 0 {
+                    add(live.created_lsn, Seq::new(1));
+                }
+                add(live.last_lsn, Seq::new(live.next_seq.get() - 1));
+                live.values.values().for_each(|v| add(v.lsn, v.seq));
+                live.queue.iter().for_each(|q| add(q.lsn, q.seq));
+                live.open.iter().for_each(|t| add(t.submitted_lsn, t.seq));
+            }
+        }
+    }
+    named.retain(|l| l.lsn.get() > 0 && l.seq.get() > 0);
+    named
+}
+
+/// The records that are there, by session and place in it.
+pub(super) struct Survivors(Vec<(SessionNo, Seq, Lsn)>);
+
+impl Survivors {
+    pub(super) fn of(records: &[Found]) -> Survivors {
+        let mut all: Vec<_> = records.iter().map(|r| (r.session, r.seq, r.lsn)).collect();
+        all.sort_unstable();
+        Survivors(all)
+    }
+
+    fn lsn_of(&self, session: SessionNo, seq: Seq) -> Option<Lsn> {
+        let at = self
+            .0
+            .partition_point(|&(no, s, _)| (no, s) < (session, seq));
+        let &(no, found, lsn) = self.0.get(at)?;
+        ((no, found) == (session, seq)).then_some(lsn)
+    }
+
+    /// Whether a record fits between those of its session that are there: LSNs and sequence
+    /// numbers ascend together, and no sequence number takes less than one LSN.
+    fn leave_room_for(&self, record: &Listed) -> bool {
+        let Listed { lsn, session, seq } = *record;
+        let at = self
+            .0
+            .partition_point(|&(no, s, _)| (no, s) < (session, seq));
+        let (before, behind) = self.0.split_at(at);
+        let of_session = |r: &&(SessionNo, Seq, Lsn)| r.0 == session;
+        let before = before.last().filter(of_session).map(|r| (r.1, r.2));
+        let (seq_before, lsn_before) = before.unwrap_or_default();
+        let fits = |seqs: u32, lsns: Option<u64>| lsns.is_some_and(|lsns| u64::from(seqs) <= lsns);
+        let follows = fits(
+            seq.get() - seq_before.get(),
+            lsn.get().checked_sub(lsn_before.get()),
+        );
+        follows
+            && behind.first().filter(of_session).is_none_or(|next| {
+                next.1 > seq
+                    && fits(
+                        next.1.get() - seq.get(),
+                        next.2.get().checked_sub(lsn.get()),
+                    )
+            })
+    }
+
+    /// Adds records that are known to have been, and iterates over all by session.
+    pub(super) fn with(self, pinned: &BTreeMap<Lsn, Listed>) -> Vec<(SessionNo, Seq, Lsn)> {
+        let mut all = self.0;
+        all.extend(pinned.values().map(|l| (l.session, l.seq, l.lsn)));
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The records that are not there and whose they were is known, by LSN. `is_missed` says which
+/// LSNs are asked for.
+pub(super) fn pin(
+    known: Option<&Known>,
+    gathered: &Gathered,
+    records: &[Found],
+    survivors: &Survivors,
+    is_missed: impl Fn(Lsn) -> bool,
+) -> BTreeMap<Lsn, Listed> {
+    let mut pinned = BTreeMap::new();
+    let mut taken = BTreeMap::new();
+    let mut add = |listed: Listed| {
+        let is_new = !taken.contains_key(&(listed.session, listed.seq));
+        if is_new && is_missed(listed.lsn) && survivors.leave_room_for(&listed) {
+            let first = *pinned.entry(listed.lsn).or_insert(listed);
+            if first == listed {
+                taken.insert((listed.session, listed.seq), listed.lsn);
+            }
+        }
+    };
+    // The more it takes to be wrong, the sooner.
+    if let Some(known) = known {
+        known.named.iter().for_each(|listed| add(*listed));
+    }
+    gathered.listed_lost.iter().for_each(|listed| add(*listed));
+    if let Some(known) = known {
+        known.placed(survivors).into_iter().for_each(&mut add);
+    }
+    let linked = |header: &&HeaderOnly| is_linked(header, records);
+    let headers = gathered.headers.iter().filter(linked);
+    headers.for_each(|header| add(header.record));
+    pinned
+}
+
+/// Whether no neighbour in the log contradicts a header: each frame names the check of the one
+/// before it.
+fn is_linked(header: &HeaderOnly, records: &[Found]) -> bool {
+    let of_log = |f: &&Found| f.place.off == FrameAt::DIRECT && f.rank == Rank::Grouped;
+    let at = |lsn: u64| {
+        let n = records.binary_search_by_key(&lsn, |r| r.lsn.get());
+        n.ok().map(|n| &records[n]).filter(of_log)
+    };
+    let lsn = header.record.lsn.get();
+    at(lsn + 1).is_none_or(|next| next.prev == header.check)
+        && at(lsn - 1).is_none_or(|before| before.check == header.prev)
+}
