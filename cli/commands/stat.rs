@@ -6,15 +6,14 @@ use crate::exit::{Exit, Result};
 use crate::output::Output;
 use crate::output::table::{Align, Table, count, plural, size};
 use serde::Serialize;
-use std::sync::Arc;
-use turnkeep::storage::dir::Dir;
-use turnkeep::storage::disk::DiskStorage;
 use turnkeep::{FileCount, Files};
 
 /// The journal as `--json` prints it.
 #[derive(Serialize)]
 struct StatJson {
     journal: String,
+    id: String,
+    created_ms: u64,
     sessions: u64,
     turns: u64,
     open_turns: u64,
@@ -22,6 +21,8 @@ struct StatJson {
     durable_lsn: u64,
     bytes: u64,
     files: Files,
+    snapshots: u64,
+    uncompacted_bytes: u64,
     /// What is damaged and can be done without.
     warnings: Vec<String>,
 }
@@ -30,18 +31,21 @@ struct StatJson {
 pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
     let path = &cli.global.journal;
     let reader = journal::read(cli)?;
-    let files = Files::count(&Dir::new(Arc::new(DiskStorage), path))?;
+    let counted = reader.stat()?;
     let sessions = reader.sessions()?;
-    let sessions: Vec<_> = sessions.iter().filter(|info| info.no.get() != 0).collect();
     let stat = StatJson {
         journal: path.display().to_string(),
-        sessions: sessions.len() as u64,
+        id: counted.journal.to_string(),
+        created_ms: counted.created_ms,
+        sessions: counted.sessions,
         turns: sessions.iter().map(|info| u64::from(info.turns)).sum(),
-        open_turns: sessions.iter().map(|info| u64::from(info.open_turns)).sum(),
-        records: sessions.iter().map(|info| info.records).sum(),
-        durable_lsn: reader.durable_lsn().get(),
-        bytes: files.total().bytes,
-        files,
+        open_turns: counted.open_turns,
+        records: counted.records,
+        durable_lsn: counted.durable_lsn.get(),
+        bytes: counted.files.total().bytes,
+        files: counted.files,
+        snapshots: counted.snapshots.len() as u64,
+        uncompacted_bytes: counted.uncompacted_bytes,
         warnings: reader.warnings(),
     };
     if out.is_json() {
@@ -65,6 +69,7 @@ fn table(stat: &StatJson) -> Table {
         ("records", count(stat.records)),
         ("durable below lsn", count(stat.durable_lsn)),
         ("on disk", size(stat.bytes)),
+        ("  not compacted", size(stat.uncompacted_bytes)),
     ] {
         table.row([what, &value]);
     }

@@ -357,6 +357,38 @@ fn a_damaged_journal_is_salvaged_into_another_and_what_is_lost_is_told() {
         })
         .sum();
     assert!(lost > 0, "{report}");
+    // Whose they were is told for each, in both ways of telling.
+    let named = report["lost_records"].as_array().expect("a list");
+    let ids = journal_before.iter().map(|entry| &entry["session"]);
+    let ids: Vec<_> = ids.collect();
+    let mut spoken_of = 0;
+    for range in named {
+        spoken_of += range["to"].as_u64().expect("a number");
+        spoken_of -= range["from"].as_u64().expect("a number");
+        let sessions = range["sessions"].as_array().expect("a list");
+        assert!(!sessions.is_empty(), "the snapshot knows: {range}");
+        assert!(
+            sessions.iter().all(|of| ids.contains(&&of["id"])),
+            "{range}"
+        );
+    }
+    assert_eq!(spoken_of, lost, "{report}");
+    for journal in ["journal", "new_journal"] {
+        let id = report[journal].as_str().expect("an id is text");
+        assert!(
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{id}"
+        );
+    }
+    let spoken = bench.path("spoken");
+    let got = bench.run(&["salvage", "--into", spoken.to_str().expect("UTF-8")]);
+    let said = text(&got.stdout);
+    for range in named {
+        let id = range["sessions"][0]["id"].as_str().expect("an id");
+        let from = format!("lost: lsn {}", range["from"]);
+        let line = said.lines().find(|line| line.starts_with(&from));
+        assert!(line.is_some_and(|line| line.contains(id)), "{from}: {said}");
+    }
     assert!(
         fs::read(&segment).expect("reads") == bytes,
         "the damaged journal is as it was"
@@ -382,6 +414,36 @@ fn a_damaged_journal_is_salvaged_into_another_and_what_is_lost_is_told() {
     // And never over something.
     let said = bench.fails(7, &["salvage", "--into", into]);
     assert!(said.contains("next:"), "{said}");
+}
+
+#[test]
+fn stat_tells_what_the_journal_is_made_of() {
+    let bench = Bench::new();
+    bench.feed(&["append", "a"], b"one\ntwo\n");
+    bench.feed(&["append", "b"], b"three\n");
+    let stat = bench.json(&["stat"]).remove(0);
+    assert_eq!(
+        (&stat["sessions"], &stat["records"]),
+        (&2.into(), &5.into())
+    );
+    assert_eq!(stat["durable_lsn"], 6);
+    let id = stat["id"].as_str().expect("an id is text");
+    assert!(
+        id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{id}"
+    );
+    let on_disk: u64 = fs::read_dir(bench.journal())
+        .expect("reads")
+        .map(|entry| entry.expect("an entry").metadata().expect("is there").len())
+        .sum();
+    assert_eq!(stat["bytes"], on_disk);
+    assert!(
+        stat["files"]["segments"]["files"].as_u64() > Some(0),
+        "{stat}"
+    );
+    assert_eq!(stat["snapshots"], stat["files"]["states"]["files"]);
+    let said = bench.good(&["stat"]);
+    assert!(text(&said).contains("not compacted"), "{}", text(&said));
 }
 
 #[test]

@@ -338,6 +338,45 @@ fn a_reader_finds_what_compaction_moved_under_it() {
     );
 }
 
+/// Whoever watches a journal from outside counts what its writer counts; what only the writer
+/// knows is nothing.
+#[test]
+fn a_reader_counts_what_the_writer_counts() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 3, 60);
+    let check = |what: &str| {
+        let (ours, theirs) = (look(&home).stat(), journal.stat().expect("counts"));
+        let expected = Stat {
+            accepted_lsn: theirs.durable_lsn,
+            pending_bytes: 0,
+            index_bytes: 0,
+            compactions: 0,
+            ..theirs
+        };
+        let ours = Stat {
+            index_bytes: 0,
+            ..ours.expect("counts")
+        };
+        assert_eq!(ours, expected, "{what}");
+    };
+    check("never compacted");
+    journal.compact().expect("compacts");
+    fill(&journal, "b", 2, 120);
+    let session = journal.session("turns").expect("opens");
+    session.begin(Input::user("hello")).expect("begins");
+    session.put("k", "v").expect("is kept");
+    check("compacted, and gone on");
+    assert!(look(&home).stat().expect("counts").uncompacted_bytes > 0);
+    assert_eq!(look(&home).stat().expect("counts").open_turns, 1);
+    session
+        .append_with(Durability::Buffered, "event", "not durable")
+        .expect("is handed to the system");
+    let (ours, theirs) = (look(&home).stat(), journal.stat().expect("counts"));
+    assert_eq!(ours.expect("counts").accepted_lsn, theirs.durable_lsn);
+    assert!(theirs.accepted_lsn > theirs.durable_lsn);
+}
+
 #[test]
 fn a_reader_opens_beside_a_thread_that_appends_and_compacts() {
     let home = Home::new();
