@@ -1,7 +1,7 @@
 //! A batch: records of any sessions that are there all or not at all.
 
 use super::session::Session;
-use super::shared::NewRecord;
+use super::shared::{NewRecord, Shared};
 use super::turn::Turn;
 use crate::error::{Error, Result};
 use crate::format::ids::SessionNo;
@@ -148,27 +148,37 @@ impl Batch {
         self
     }
 
-    pub(crate) fn records(&self) -> Result<Vec<NewRecord<'_>>> {
-        if self.mixed {
-            let why = "its sessions belong to different journals".to_owned();
-            return Err(Error::Invalid { what: "batch", why });
-        }
-        Ok(self
-            .items
-            .iter()
-            .map(|item| NewRecord {
-                session: item.session,
-                kind: item.kind,
-                envelope: Envelope {
-                    turn: item.turn,
-                    attempt: item.attempt,
-                    name: &item.name,
-                    actor: &item.actor,
-                    extra: &item.extra,
-                    ..Envelope::default()
-                },
-                content: &item.content,
-            })
-            .collect())
+    /// The records, to be appended to the journal that `shared` belongs to. A session is a number
+    /// in there: the records of another journal's would go to whichever has that number.
+    pub(crate) fn records(&self, shared: &Arc<Shared>) -> Result<Vec<NewRecord<'_>>> {
+        let own = Arc::as_ptr(shared) as usize;
+        let why = match self.journal {
+            _ if self.mixed => "its sessions belong to different journals",
+            Some(journal) if journal != own => "its sessions belong to another journal",
+            _ => return Ok(self.items.iter().map(Item::record).collect()),
+        };
+        let why = why.to_owned();
+        Err(Error::Invalid { what: "batch", why })
     }
 }
+
+impl Item {
+    fn record(&self) -> NewRecord<'_> {
+        NewRecord {
+            session: self.session,
+            kind: self.kind,
+            envelope: Envelope {
+                turn: self.turn,
+                attempt: self.attempt,
+                name: &self.name,
+                actor: &self.actor,
+                extra: &self.extra,
+                ..Envelope::default()
+            },
+            content: &self.content,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

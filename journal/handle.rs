@@ -158,7 +158,7 @@ impl Journal {
 
     /// As [`Journal::append_all`], without waiting for the disk.
     pub fn submit_all(&self, batch: &Batch) -> Result<Ticket> {
-        let (lsn, end_lsn) = self.shared.submit_batch(&batch.records()?)?;
+        let (lsn, end_lsn) = self.shared.submit_batch(&batch.records(&self.shared)?)?;
         Ok(Ticket::new(self.shared.clone(), lsn, end_lsn))
     }
 
@@ -174,7 +174,13 @@ impl Journal {
         session: &Session,
         input: &Input,
     ) -> Result<(Turn, Ticket)> {
-        let mut records = batch.records()?;
+        if !Arc::ptr_eq(&session.journal().shared, &self.shared) {
+            return Err(Error::Invalid {
+                what: "session",
+                why: "it belongs to another journal".to_owned(),
+            });
+        }
+        let mut records = batch.records(&self.shared)?;
         records.push(input.record(session.no()));
         let (places, end_lsn) = self.shared.submit_records(&records)?;
         let place = places.last().expect("there is a place for each record");
