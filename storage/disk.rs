@@ -37,21 +37,7 @@ impl Storage for DiskStorage {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let is_file = match entry.file_type() {
-                Ok(kind) => kind.is_file(),
-                // Gone between the listing and the question: a reader races with compaction.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
-            };
-            entries.push(DirEntry {
-                name: entry.file_name().to_string_lossy().into_owned(),
-                is_file,
-            });
-        }
-        Ok(entries)
+        sys::list(path)
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {

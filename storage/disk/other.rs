@@ -4,7 +4,7 @@
 //! synced, so [`sync_dir`] only checks that it is one. Access rights are inherited from the
 //! directory above.
 
-use super::super::OpenMode;
+use super::super::{DirEntry, OpenMode};
 use super::{drain, fill, not_a_regular_file};
 use std::fs;
 use std::io;
@@ -24,6 +24,24 @@ pub fn open(path: &Path, mode: OpenMode) -> io::Result<fs::File> {
 
 pub fn create_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
+}
+
+pub fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_file = match entry.file_type() {
+            Ok(kind) => kind.is_file(),
+            // Gone between the listing and the question: a reader races with compaction.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        entries.push(DirEntry {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            is_file,
+        });
+    }
+    Ok(entries)
 }
 
 pub fn sync_dir(path: &Path) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! Unix: descriptors never inherited, links never followed, pipes never waited for.
 
-use super::super::OpenMode;
+use super::super::{DirEntry, OpenMode};
 use super::{drain, fill, not_a_regular_file};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
 use std::io;
@@ -72,6 +72,37 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         Err(errno) => return Err(errno.into()),
     }
     Ok(())
+}
+
+pub fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
+    // Not std's: it panics if closing the directory fails, which it may on a sick file system.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let mut dir = Dir::new(fd)?;
+    let mut entries = Vec::new();
+    while let Some(entry) = dir.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                match rustix::fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    // Gone between the listing and the question: a reader races with compaction.
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            kind => kind,
+        };
+        entries.push(DirEntry {
+            name: name.to_string_lossy().into_owned(),
+            is_file: kind == FileType::RegularFile,
+        });
+    }
+    Ok(entries)
 }
 
 pub fn sync_dir(path: &Path) -> io::Result<()> {
