@@ -127,6 +127,13 @@ pub enum Error {
     /// The journal was closed.
     #[error("journal is closed")]
     Closed,
+    /// The handle was inherited by a forked process. It is the parent's: nothing was done, and
+    /// the parent goes on undisturbed. Open the journal for reading, or in a process of its own.
+    #[error("journal belongs to process {owner}, of which this one is a fork")]
+    Forked {
+        /// Process id of the one that opened it.
+        owner: u32,
+    },
     /// The journal was opened for reading, or its place cannot be written.
     #[error("journal {} is open for reading only", path.display())]
     ReadOnly {
@@ -258,6 +265,7 @@ impl Error {
             Error::WrongState { .. } => "wrong_state",
             Error::Invalid { .. } => "invalid",
             Error::Closed => "closed",
+            Error::Forked { .. } => "forked",
             Error::ReadOnly { .. } => "read_only",
         }
     }
@@ -287,6 +295,9 @@ impl Error {
             Error::WrongState { .. } => "look at the turn's state; an ended turn stays ended",
             Error::Invalid { .. } => "correct the argument",
             Error::Closed => "open the journal again",
+            Error::Forked { .. } => {
+                "append in the process that opened it; a forked one may open it for reading"
+            }
             Error::ReadOnly { .. } => "open it for writing, or make its directory writable",
         }
     }

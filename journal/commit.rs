@@ -16,6 +16,7 @@
 
 use super::waiters::{Waiters, Wake};
 use crate::error::{Error, Result};
+use crate::storage::Home;
 use crate::sync::{
     Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, current, park, wait,
 };
@@ -107,6 +108,8 @@ pub(crate) struct Commit<S, W> {
     /// Subscriptions wait here.
     edge: Condvar,
     threaded: AtomicBool,
+    /// The process whose log this is.
+    home: Home,
 }
 
 /// Fails the log unless it is disarmed: a panic while leading must not leave waiters asleep.
@@ -153,6 +156,23 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
             space: Condvar::new(),
             edge: Condvar::new(),
             threaded: AtomicBool::new(false),
+            home: Home::here(),
+        }
+    }
+
+    /// Refuses whoever inherited this by a fork, before any lock is taken: one that a thread of
+    /// the parent's held is held here for good, and whatever is written here the parent writes
+    /// as well.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    #[inline]
+    pub(crate) fn check_home(&self) -> Result<()> {
+        match self.home.is_here() {
+            true => Ok(()),
+            false => Err(Error::Forked {
+                owner: self.home.pid(),
+            }),
         }
     }
 
@@ -190,6 +210,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
         prepare: &dyn Fn(u64) -> Result<()>,
         offer: &mut dyn FnMut(&mut S) -> Result<Admission<T>>,
     ) -> Result<(T, u64)> {
+        self.check_home()?;
         let mut guard = FailOnDrop {
             commit: self,
             armed: true,
@@ -218,6 +239,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
         prepare: &dyn Fn(u64) -> Result<()>,
         offer: &mut dyn FnMut(&mut S) -> Result<Admission<T>>,
     ) -> Result<(T, u64)> {
+        self.check_home()?;
         let mut guard = FailOnDrop {
             commit: self,
             armed: true,
@@ -238,6 +260,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
         if self.durable() >= end_lsn {
             return Ok(());
         }
+        self.check_home()?;
         self.wait_for(end_lsn, false)
     }
 
@@ -246,6 +269,9 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
     pub(crate) fn poll_durable(&self, end_lsn: u64, waker: &Waker) -> Option<Result<()>> {
         if self.durable() >= end_lsn {
             return Some(Ok(()));
+        }
+        if let Err(error) = self.check_home() {
+            return Some(Err(error));
         }
         let mut state = self.state.lock();
         if self.durable() >= end_lsn {
@@ -303,6 +329,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
     /// [`Error::Poisoned`] if the log has failed, also when everything accepted is durable: what
     /// was written last may be a hole, and nothing may come to stand behind it.
     pub(crate) fn close(&self) -> Result<()> {
+        self.check_home()?;
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::Closed);
@@ -326,6 +353,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
 
     /// Makes everything accepted so far durable.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.check_home()?;
         let end_lsn = self.state.lock().stage.end_lsn();
         self.wait_durable(end_lsn)
     }
@@ -338,6 +366,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
     /// Has groups written, even without records, until `done` says that what they were to bring
     /// about has happened. The stage must not be empty before that.
     pub(crate) fn drive(&self, done: &dyn Fn(&S) -> bool) -> Result<()> {
+        self.check_home()?;
         loop {
             let mut state = self.state.lock();
             if let Some(cause) = &state.failed {

@@ -22,6 +22,10 @@ pub const MAX_SESSION_ID_BYTES: usize = crate::model::check::MAX_NAME_BYTES;
 
 /// An open journal: the one writer of its directory.
 ///
+/// It belongs to the process that opened it. In a process forked from that one every call that
+/// can fail is refused with [`Error::Forked`], and dropping the handle does nothing; but until
+/// the child drops it or ends, the journal stays locked even if the parent is gone.
+///
 /// Cheap to clone; every clone is the same journal. When the last one goes, so do its threads
 /// and its lock, and nothing acknowledged is lost; but only [`Journal::close`] can report a
 /// failure, and leaves a journal that opens without replaying anything.
@@ -37,6 +41,11 @@ struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // In a forked child there is nothing to shut: threads and unwritten records are the
+        // parent's. The descriptors go with `Shared`, and the parent's lock stays.
+        if self.0.commit.check_home().is_err() {
+            return;
+        }
         // What nobody waited for is not thrown away; but if this fails, nobody is told.
         let _ = self.0.commit.flush();
         self.0.shut();
@@ -85,6 +94,7 @@ impl Journal {
 
     fn create_session(&self, id: &str, parent: Option<SessionNo>) -> Result<Session> {
         check_id(id)?;
+        self.shared.commit.check_home()?;
         let known = |tail: &mut super::tail::Tail| tail.state.find(id);
         if let Some(no) = self.shared.commit.with_stage(known) {
             return Ok(Session::new(self.clone(), no, id));
@@ -112,6 +122,7 @@ impl Journal {
     /// # Errors
     /// [`Error::UnknownSession`], or [`Error::SessionDeleted`] if there was one of that id.
     pub fn find(&self, id: &str) -> Result<Session> {
+        self.shared.commit.check_home()?;
         let found = self.shared.commit.with_stage(|tail| {
             let deleted = tail.state.find_deleted(id).is_some();
             tail.state.find(id).ok_or(deleted)
@@ -208,6 +219,7 @@ impl Journal {
     /// Reads the whole journal in LSN order, from `from` to the durable edge of now. Records of
     /// deleted, cleared and truncated history are not shown.
     pub fn read(&self, from: Lsn) -> Result<LogEntries> {
+        self.shared.commit.check_home()?;
         let end = Lsn::new(self.shared.commit.durable());
         let entries = LogEntries::new(self.shared.index.clone(), from, end);
         Ok(entries.only(self.shared.shown()))

@@ -213,6 +213,7 @@ impl Shared {
 
     /// Hands several records to the log, all or none. Returns the last record's LSN.
     pub(crate) fn submit_batch(&self, records: &[NewRecord<'_>]) -> Result<(Lsn, u64)> {
+        self.commit.check_home()?;
         if records.is_empty() {
             let end = self.commit.with_stage(|tail| tail.next_lsn());
             return Ok((Lsn::new(end.get() - 1), end.get()));
@@ -245,6 +246,7 @@ impl Shared {
     /// Looks at the fold, and returns when all that `look` saw is durable. `look` also gives
     /// the LSN after what it saw.
     pub(crate) fn settled<T>(&self, look: impl FnOnce(&Tail) -> (T, Lsn)) -> Result<T> {
+        self.commit.check_home()?;
         let (value, end) = self.commit.with_stage(|tail| look(tail));
         self.commit.wait_durable(end.get())?;
         Ok(value)

@@ -40,6 +40,7 @@ impl Subscription {
     }
 
     fn advance(&mut self, timeout: Option<Duration>) -> Result<Option<Entry>> {
+        self.shared.commit.check_home()?;
         loop {
             self.entries
                 .extend_to(Lsn::new(self.shared.commit.durable()));

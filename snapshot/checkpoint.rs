@@ -65,6 +65,7 @@ impl Journal {
     /// [`Error::NoSpace`], [`Error::Io`], [`Error::Corrupt`] if something that it reads does not
     /// validate: the journal is as it was. [`Error::Poisoned`], [`Error::Closed`].
     pub fn checkpoint(&self) -> Result<SnapshotInfo> {
+        self.shared.commit.check_home()?;
         let _compacting = self.shared.compacting.lock();
         if self.shared.commit.is_closed() {
             return Err(Error::Closed);
@@ -82,6 +83,7 @@ impl Journal {
     /// which costs nothing but time at the next opening. [`Error::Closed`].
     pub fn close(self) -> Result<()> {
         let shared = &*self.shared;
+        shared.commit.check_home()?;
         let compacting = shared.compacting.lock();
         let closed = shared
             .commit

@@ -117,6 +117,7 @@ impl Journal {
     /// [`Error::NoSpace`], [`Error::Io`], [`Error::Corrupt`] if something that it read does not
     /// validate: the journal is as it was. [`Error::Poisoned`], [`Error::Closed`].
     pub fn compact(&self) -> Result<Compaction> {
+        self.shared.commit.check_home()?;
         compact(&self.shared, true)
     }
 
@@ -125,6 +126,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::compact`].
     pub fn plan_compaction(&self) -> Result<CompactionPlan> {
+        self.shared.commit.check_home()?;
         plan::plan(&self.shared)
     }
 }

@@ -170,6 +170,7 @@ impl Journal {
     /// [`Error::Io`] if the directory cannot be read.
     pub fn stat(&self) -> Result<Stat> {
         let shared = &self.shared;
+        shared.commit.check_home()?;
         let (sessions, records, open_turns, accepted_lsn, pending_bytes) =
             shared.commit.with_stage(|tail| {
                 let records = tail

@@ -98,6 +98,42 @@ impl Page for WrittenPage {
     }
 }
 
+/// A page of memory that is marked here and clear in every process forked from this one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+pub struct ForkMark {
+    map: MmapRaw,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl ForkMark {
+    /// Marks a page of its own. Fails where the kernel cannot clear pages on fork.
+    pub fn new() -> io::Result<ForkMark> {
+        let map = MmapRaw::from(MmapOptions::new().len(PAGE_LEN).map_anon()?);
+        let advice = rustix::mm::Advice::LinuxWipeOnFork;
+        // SAFETY: the advice concerns only the page that `map` has just made, is its only owner
+        // of, and holds no reference into; it changes what a forked child finds there, which is
+        // zeros, and those are as valid as any other bytes of a word.
+        unsafe { rustix::mm::madvise(map.as_mut_ptr().cast(), PAGE_LEN, advice)? };
+        let mark = ForkMark { map };
+        mark.word().store(1, Ordering::Relaxed);
+        Ok(mark)
+    }
+
+    /// Whether this is the process that marked it.
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.word().load(Ordering::Relaxed) == 1
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: the first word of a page that `map` owns and keeps mapped as long as `self`,
+        // aligned as pages are. All access to it is through this atomic; the kernel writes it
+        // only in a child that has no other thread yet.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast()) }
+    }
+}
+
 fn check_store(offset: usize, len: usize) {
     assert!(
         offset.is_multiple_of(8) && len.is_multiple_of(8),

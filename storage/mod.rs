@@ -18,6 +18,7 @@
 mod conformance;
 pub mod dir;
 pub mod disk;
+pub mod home;
 mod lock;
 mod mmap;
 pub mod publish;
@@ -25,6 +26,7 @@ pub mod publish;
 pub mod sim;
 
 pub use disk::DiskStorage;
+pub use home::Home;
 pub use publish::publish;
 
 use std::fmt;
