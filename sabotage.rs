@@ -33,6 +33,14 @@ pub enum Sabotage {
     IgnoreProof,
     /// A snapshot forgets which sessions were deleted.
     ForgetTombstones,
+    /// The name of the journal's own directory is never made durable.
+    SkipParentSync,
+    /// A sync that failed is asked for once more, and believed.
+    RetrySync,
+    /// The older of the two watermarks on the page counts.
+    StaleWatermark,
+    /// Whoever waits for the very last record of a group is not woken.
+    LoseWakeUp,
 }
 
 #[cfg(feature = "sim")]
@@ -52,6 +60,10 @@ impl Sabotage {
         Sabotage::AppendAfterTorn,
         Sabotage::IgnoreProof,
         Sabotage::ForgetTombstones,
+        Sabotage::SkipParentSync,
+        Sabotage::RetrySync,
+        Sabotage::StaleWatermark,
+        Sabotage::LoseWakeUp,
     ];
 
     /// Switches a variant on for this thread, or all off.

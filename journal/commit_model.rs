@@ -5,6 +5,7 @@
 
 use super::commit::{Admission, Commit, Stage, Want, Write};
 use crate::error::{Error, Result};
+use crate::sabotage::Sabotage;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Arc;
 use loom::thread;
@@ -328,4 +329,44 @@ fn a_subscription_ends_when_the_log_fails_or_closes() {
         model.commit.close().expect("nothing fails");
         reader.join().expect("no panic");
     });
+}
+
+/// Remembers that it was woken.
+#[derive(Default)]
+struct Flag(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Flag {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Asks once, without waiting: whoever was told to wait is woken by the group that covers it.
+fn ask_once() {
+    let model = Model::new(8, false);
+    let flag = std::sync::Arc::new(Flag::default());
+    let waker = Waker::from(flag.clone());
+    let mut asked = (0, None);
+    with_committer(&model, || {
+        let end = model.submit().expect("nothing fails");
+        asked = (end, model.commit.poll_durable(end, &waker));
+    });
+    let (end, done) = asked;
+    if done.is_none() && model.commit.durable() >= end {
+        assert!(flag.0.load(Ordering::Acquire), "nobody was told");
+    }
+}
+
+#[test]
+fn whoever_was_told_to_wait_is_woken() {
+    check(ask_once);
+}
+
+/// No crash finds a lost wake-up: nothing is lost but time. So one is put in, and has to be found
+/// here.
+#[test]
+#[should_panic(expected = "nobody was told")]
+fn a_lost_wake_up_is_found() {
+    Sabotage::set(Some(Sabotage::LoseWakeUp));
+    check(ask_once);
 }

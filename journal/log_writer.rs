@@ -162,10 +162,11 @@ impl LogWriter {
         if Sabotage::SkipSync.is_on() {
             return Ok(());
         }
-        self.active
-            .file()
-            .sync_data()
-            .map_err(|e| Error::io("sync", self.active.path(), e))
+        let mut synced = self.active.file().sync_data();
+        if Sabotage::RetrySync.is_on() && synced.is_err() {
+            synced = self.active.file().sync_data();
+        }
+        synced.map_err(|e| Error::io("sync", self.active.path(), e))
     }
 
     /// Lets readers see what is durable now.

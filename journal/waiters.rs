@@ -1,5 +1,6 @@
 //! Who waits for how much of the log.
 
+use crate::sabotage::Sabotage;
 use crate::sync::Thread;
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -51,6 +52,7 @@ impl Waiters {
 
     /// Takes out everybody whom `mark` satisfies.
     pub(super) fn take_until(&mut self, mark: u64, wakes: &mut Vec<Wake>) {
+        let mark = mark.saturating_sub(u64::from(Sabotage::LoseWakeUp.is_on()));
         let satisfied = self.0.partition_point(|waiter| waiter.end_lsn <= mark);
         wakes.extend(self.0.drain(..satisfied).map(|waiter| waiter.wake));
     }

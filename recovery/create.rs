@@ -12,6 +12,7 @@ use crate::format::watermark::Watermark;
 use crate::journal::options::Options;
 use crate::journal::segments::{Expected, SegmentFile, adopt_spare, make_spare};
 use crate::journal::walk::{Step, Walk};
+use crate::sabotage::Sabotage;
 use crate::snapshot::catalog;
 use crate::storage::OpenMode;
 use crate::storage::dir::Dir;
@@ -78,6 +79,9 @@ fn make_directory(dir: &Dir) -> Result<()> {
 /// and syncing may leave the name undurable and the directory there, so this is done whenever
 /// a journal is made in it.
 pub(super) fn sync_parent(dir: &Dir) -> Result<()> {
+    if Sabotage::SkipParentSync.is_on() {
+        return Ok(());
+    }
     let parent = match dir.path().parent() {
         Some(parent) if parent.as_os_str().is_empty() => std::path::Path::new("."),
         Some(parent) => parent,

@@ -426,12 +426,13 @@ impl Behind {
         let header = segment.header();
         let (seed, align) = (header.seed(), u64::from(header.group_align));
         let magic = GROUP_MAGIC.to_le_bytes();
-        let mut chunk = vec![0; CHUNK_BYTES + GROUP_HEADER_LEN];
+        let ahead = header.capacity.saturating_sub(from).min(CHUNK_BYTES as u64);
+        let mut chunk = vec![0; ahead as usize + GROUP_HEADER_LEN];
         let mut offset = from;
         while offset < header.capacity {
             let got = segment.read_at(&mut chunk, offset)?;
             let mut at = 0;
-            while at < CHUNK_BYTES && at + GROUP_HEADER_LEN <= got {
+            while at < ahead as usize && at + GROUP_HEADER_LEN <= got {
                 let bytes = &chunk[at..got];
                 let place = offset + at as u64;
                 at += align as usize;
@@ -459,7 +460,7 @@ impl Behind {
             if got < chunk.len() {
                 break;
             }
-            offset += CHUNK_BYTES as u64;
+            offset += ahead;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::rng::Rng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const SECTORS_PER_BLOCK: u64 = 4096 / SECTOR as u64;
+pub const SECTORS_PER_BLOCK: u64 = 4096 / SECTOR as u64;
 
 /// How un-synced names behave at a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,7 +118,8 @@ impl State {
         }
     }
 
-    fn drop_unreachable(&mut self) {
+    /// Forgets every node that no durable name leads to.
+    pub fn drop_unreachable(&mut self) {
         let mut reachable = BTreeSet::from([super::disk::ROOT]);
         let mut dirs = vec![super::disk::ROOT];
         while let Some(dir) = dirs.pop() {
@@ -209,7 +210,8 @@ fn torn(old: [u8; SECTOR], new: [u8; SECTOR], rng: &mut Rng) -> [u8; SECTOR] {
     sector
 }
 
-fn nonsense(rng: &mut Rng) -> [u8; SECTOR] {
+/// A sector of nobody's bytes.
+pub fn nonsense(rng: &mut Rng) -> [u8; SECTOR] {
     let mut sector = [0; SECTOR];
     match rng.below(4) {
         0 => {}

@@ -3,6 +3,7 @@
 use super::crash::CrashModel;
 use super::faults::{Faults, OpKind, powered_off};
 use super::file::FileNode;
+use super::moment::Moment;
 use super::names::DirNode;
 use super::rng::Rng;
 use crate::storage::{DirEntry, OpenMode};
@@ -44,6 +45,8 @@ pub struct State {
     pub handles: BTreeMap<u64, u64>,
     pub clock_ms: u64,
     pub overwrites_in_place: bool,
+    /// The machine before each change, while a recording goes on.
+    pub tape: Option<Vec<Moment>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,11 +100,13 @@ impl State {
             handles: BTreeMap::new(),
             clock_ms: 1_700_000_000_000,
             overwrites_in_place: true,
+            tape: None,
         }
     }
 
     /// Begins an operation that may change the disk: the power may fail in it.
     fn begin(&mut self, kind: OpKind) -> Step {
+        self.keep_moment(Some(kind));
         self.counters.ops += 1;
         self.clock_ms += 1;
         match &mut self.armed {

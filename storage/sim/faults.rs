@@ -66,7 +66,11 @@ impl From<FaultError> for io::Error {
 
 /// Which operations fail from here on.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    waiting: Vec<Fault>,
+    /// How many operations failed so far.
+    pub met: u64,
+}
 
 #[derive(Clone, Debug)]
 struct Fault {
@@ -79,7 +83,7 @@ struct Fault {
 
 impl Faults {
     pub fn add(&mut self, kind: OpKind, before: u64, error: FaultError, sticky: bool) {
-        self.0.push(Fault {
+        self.waiting.push(Fault {
             kind,
             before,
             error,
@@ -88,13 +92,13 @@ impl Faults {
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.waiting.clear();
     }
 
     /// Counts one operation of `kind`; says whether it fails.
     pub fn hit(&mut self, kind: OpKind) -> Option<io::Error> {
         let mut error = None;
-        self.0.retain_mut(|fault| {
+        self.waiting.retain_mut(|fault| {
             if fault.kind != kind {
                 return true;
             }
@@ -105,6 +109,7 @@ impl Faults {
             error.get_or_insert(fault.error);
             fault.sticky
         });
+        self.met += u64::from(error.is_some());
         error.map(io::Error::from)
     }
 }

@@ -139,6 +139,15 @@ impl FileNode {
         self.versions.clear();
     }
 
+    /// This file with `content` as what is seen and durable.
+    pub fn settled_as(&self, content: Content) -> Self {
+        let mut file = FileNode::new(self.dir);
+        file.allocated = self.allocated.clone();
+        file.durable_allocated = self.durable_allocated.clone();
+        file.settle(content);
+        file
+    }
+
     /// Makes `content` what is seen and durable.
     pub fn settle(&mut self, content: Content) {
         for range in self.durable_allocated.iter() {

@@ -64,6 +64,7 @@ impl Storage for SimDisk {
                 let file = state.file(id).map_err(LockError::Io)?;
                 let len = file.volatile.read(&mut there, 0);
                 if there[..len] != text {
+                    state.keep_moment(None);
                     state.store(id, &text, 0).map_err(LockError::Io)?;
                 }
                 Ok(Box::new(SimLock {
@@ -221,6 +222,7 @@ impl Page for SimPage {
         );
         // The store of a process that is gone reaches nothing.
         if let Ok(mut state) = self.0.enter() {
+            state.keep_moment(None);
             let _ = state.store(self.0.id, bytes, offset as u64);
         }
     }

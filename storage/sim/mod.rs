@@ -44,6 +44,7 @@ mod disk;
 mod faults;
 mod file;
 mod handles;
+mod moment;
 mod names;
 mod ranges;
 mod rng;
@@ -51,6 +52,7 @@ mod tree;
 
 pub use crash::{CrashModel, Keep, NameModel};
 pub use faults::{FaultError, OpKind, is_powered_off};
+pub use moment::{Harm, Moment, Pending};
 
 use crate::sync::Mutex;
 use disk::{Node, ROOT, State};
@@ -123,6 +125,7 @@ impl SimDisk {
     pub fn fork(&self) -> SimDisk {
         let mut state = self.shared.state.lock().clone();
         state.handles.clear();
+        state.tape = None;
         SimDisk::machine(state)
     }
 
@@ -190,6 +193,11 @@ impl SimDisk {
     /// Forgets all faults, waiting and sticky.
     pub fn clear_faults(&self) {
         self.shared.state.lock().faults.clear();
+    }
+
+    /// How many operations failed on request so far.
+    pub fn faults_met(&self) -> u64 {
+        self.shared.state.lock().faults.met
     }
 
     /// Limits the space for bytes of files to `bytes`; `None` is no limit. Space is taken by

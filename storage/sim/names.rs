@@ -23,8 +23,9 @@ pub struct DirNode {
     ordered_floor: usize,
 }
 
+/// One change of the names in a directory.
 #[derive(Clone, Debug)]
-enum NameOp {
+pub enum NameOp {
     Link { name: String, id: u64 },
     Rename { from: String, to: String, id: u64 },
     Unlink { name: String },
@@ -160,6 +161,27 @@ impl DirNode {
         }
         self.volatile = Arc::new(entries);
         self.sync();
+    }
+
+    /// How many of the oldest pending operations survive on file systems that keep them in
+    /// order, and how many there are.
+    pub fn pending_names(&self) -> (usize, usize) {
+        (self.ordered_floor, self.pending.len())
+    }
+
+    /// Some of the pending operations, in words.
+    pub fn story(&self, which: impl std::slice::SliceIndex<[NameOp], Output = [NameOp]>) -> String {
+        format!("{:?}", &self.pending[which])
+    }
+
+    /// Settles on what those pending operations leave that survive.
+    pub fn survive(&mut self, survives: impl FnMut(usize) -> bool) {
+        let mut entries = (*self.durable).clone();
+        self.apply(&mut entries, survives);
+        self.durable = Arc::new(entries);
+        self.volatile = self.durable.clone();
+        self.pending.clear();
+        self.ordered_floor = 0;
     }
 
     fn apply(&self, entries: &mut Entries, mut survives: impl FnMut(usize) -> bool) {

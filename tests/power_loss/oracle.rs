@@ -119,135 +119,146 @@ impl Oracle {
 
     /// Checks that everything durable reads back, whichever way it is read.
     pub fn check_reads(&self, journal: &Journal) -> Result<(), String> {
-        let durable = self.acknowledged as usize - 1;
-        let model = fold(&self.accepted[..durable]);
-        let mut names = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        let said = |error: Error| format!("reading failed: {error}");
-        for entry in journal.read(Lsn::new(1)).map_err(said)? {
-            let entry = entry.map_err(said)?;
-            let lsn = entry.lsn.get();
-            if entry.kind == Kind::SessionCreated {
-                // A session of a deleted one's name is another session.
-                names.insert(entry.session, entry.name.clone());
-            }
-            let Some(record) = self.accepted.get(lsn as usize - 1) else {
-                return Err(format!("invented: lsn {lsn}"));
-            };
-            same(record, &entry, names.get(&entry.session))?;
-            let session = model.get(&record.session);
-            let dropped = entry.kind != Kind::SessionDeleted
-                && session.is_none_or(|s| s.visible.get(&record.seq) != Some(&lsn));
-            if dropped {
-                return Err(format!("lsn {lsn} was dropped, and is shown"));
-            }
-            if !seen.insert(lsn) {
-                return Err(format!("lsn {lsn} was read twice"));
-            }
-        }
-        for (at, record) in self.accepted[..durable].iter().enumerate() {
-            let lsn = at as u64 + 1;
-            let session = model.get(&record.session);
-            let must = session.is_some_and(|session| {
-                session.visible.get(&record.seq) == Some(&lsn) && !session.superseded.contains(&lsn)
-            });
-            if must && !seen.contains(&lsn) {
-                return Err(format!(
-                    "lost: lsn {lsn} ({}) is not read back",
-                    record.kind
-                ));
-            }
-        }
-        self.check_sessions(journal, &model)
-    }
-
-    fn check_sessions(
-        &self,
-        journal: &Journal,
-        model: &BTreeMap<String, Session>,
-    ) -> Result<(), String> {
-        let said = |error: Error| format!("reading failed: {error}");
-        let found = journal.sessions().map_err(said)?;
-        let ids: BTreeSet<&str> = found.iter().map(|info| info.id.as_str()).collect();
-        let expected: BTreeSet<&str> = model.keys().map(String::as_str).collect();
-        if ids != expected {
-            return Err(format!("sessions are {ids:?}, expected {expected:?}"));
-        }
         let durable = &self.accepted[..self.acknowledged as usize - 1];
-        let deleted = durable
-            .iter()
-            .filter(|record| record.kind == Kind::SessionDeleted);
-        for id in deleted
-            .map(|record| &record.session)
-            .filter(|id| !model.contains_key(*id))
-        {
-            match journal.find(id) {
-                Err(Error::SessionDeleted { .. }) => {}
-                Err(error) => return Err(format!("deleted session {id} is forgotten: {error}")),
-                Ok(_) => return Err(format!("deleted session {id} came back")),
-            }
-        }
-        for (id, expected) in model {
-            let session = journal.find(id).map_err(said)?;
-            let entries: Vec<Entry> = session
-                .read(..)
-                .map_err(said)?
-                .collect::<Result<_, _>>()
-                .map_err(said)?;
-            let mut back: Vec<u64> = session
-                .read(..)
-                .map_err(said)?
-                .rev()
-                .map(|entry| entry.map(|entry| entry.lsn.get()))
-                .collect::<Result<_, _>>()
-                .map_err(said)?;
-            back.reverse();
-            let forth: Vec<u64> = entries.iter().map(|entry| entry.lsn.get()).collect();
-            if back != forth {
-                return Err(format!(
-                    "session {id} reads {forth:?} forwards, {back:?} backwards"
-                ));
-            }
-            for (seq, lsn) in &expected.visible {
-                if !forth.contains(lsn) && !expected.superseded.contains(lsn) {
-                    return Err(format!("lost: record {seq} of session {id} (lsn {lsn})"));
-                }
-            }
-            if let Some(lsn) = forth
-                .iter()
-                .find(|lsn| !expected.visible.values().any(|v| v == *lsn))
-            {
-                return Err(format!("session {id} shows lsn {lsn}, which was dropped"));
-            }
-            for (key, lsn) in &expected.values {
-                let value = session.get(key).map_err(said)?;
-                if value.as_ref() != Some(&self.accepted[*lsn as usize - 1].content) {
-                    return Err(format!("value {key:?} of session {id} is {value:?}"));
-                }
-            }
-            let keys = session.keys().map_err(said)?;
-            if keys.len() != expected.values.len() {
-                return Err(format!(
-                    "session {id} has keys {keys:?}, expected {:?}",
-                    expected.values
-                ));
-            }
-        }
-        let open: BTreeSet<(String, u32)> = journal
-            .open_turns()
-            .map_err(said)?
-            .into_iter()
-            .map(|turn| (turn.session, turn.turn.get()))
-            .collect();
-        let expected: BTreeSet<(String, u32)> = model
-            .iter()
-            .flat_map(|(id, session)| session.open.iter().map(move |seq| (id.clone(), *seq)))
-            .collect();
-        if open != expected {
-            return Err(format!("open turns are {open:?}, expected {expected:?}"));
-        }
-        Ok(())
+        check_reads(durable, &fold(durable), journal)
     }
+}
+
+/// Checks that the records read back, whichever way they are read, and nothing else; `model` is
+/// their fold.
+///
+/// # Errors
+/// What is not as it was accepted.
+pub fn check_reads(
+    durable: &[Record],
+    model: &BTreeMap<String, Session>,
+    journal: &Journal,
+) -> Result<(), String> {
+    let mut names = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let said = |error: Error| format!("reading failed: {error}");
+    for entry in journal.read(Lsn::new(1)).map_err(said)? {
+        let entry = entry.map_err(said)?;
+        let lsn = entry.lsn.get();
+        if entry.kind == Kind::SessionCreated {
+            // A session of a deleted one's name is another session.
+            names.insert(entry.session, entry.name.clone());
+        }
+        let Some(record) = durable.get(lsn as usize - 1) else {
+            return Err(format!("invented: lsn {lsn}"));
+        };
+        same(record, &entry, names.get(&entry.session))?;
+        let session = model.get(&record.session);
+        let dropped = entry.kind != Kind::SessionDeleted
+            && session.is_none_or(|s| s.visible.get(&record.seq) != Some(&lsn));
+        if dropped {
+            return Err(format!("lsn {lsn} was dropped, and is shown"));
+        }
+        if !seen.insert(lsn) {
+            return Err(format!("lsn {lsn} was read twice"));
+        }
+    }
+    for (at, record) in durable.iter().enumerate() {
+        let lsn = at as u64 + 1;
+        let session = model.get(&record.session);
+        let must = session.is_some_and(|session| {
+            session.visible.get(&record.seq) == Some(&lsn) && !session.superseded.contains(&lsn)
+        });
+        if must && !seen.contains(&lsn) {
+            return Err(format!(
+                "lost: lsn {lsn} ({}) is not read back",
+                record.kind
+            ));
+        }
+    }
+    check_sessions(durable, journal, model)
+}
+
+fn check_sessions(
+    durable: &[Record],
+    journal: &Journal,
+    model: &BTreeMap<String, Session>,
+) -> Result<(), String> {
+    let said = |error: Error| format!("reading failed: {error}");
+    let found = journal.sessions().map_err(said)?;
+    let ids: BTreeSet<&str> = found.iter().map(|info| info.id.as_str()).collect();
+    let expected: BTreeSet<&str> = model.keys().map(String::as_str).collect();
+    if ids != expected {
+        return Err(format!("sessions are {ids:?}, expected {expected:?}"));
+    }
+    let deleted = durable
+        .iter()
+        .filter(|record| record.kind == Kind::SessionDeleted);
+    for id in deleted
+        .map(|record| &record.session)
+        .filter(|id| !model.contains_key(*id))
+    {
+        match journal.find(id) {
+            Err(Error::SessionDeleted { .. }) => {}
+            Err(error) => return Err(format!("deleted session {id} is forgotten: {error}")),
+            Ok(_) => return Err(format!("deleted session {id} came back")),
+        }
+    }
+    for (id, expected) in model {
+        let session = journal.find(id).map_err(said)?;
+        let entries: Vec<Entry> = session
+            .read(..)
+            .map_err(said)?
+            .collect::<Result<_, _>>()
+            .map_err(said)?;
+        let mut back: Vec<u64> = session
+            .read(..)
+            .map_err(said)?
+            .rev()
+            .map(|entry| entry.map(|entry| entry.lsn.get()))
+            .collect::<Result<_, _>>()
+            .map_err(said)?;
+        back.reverse();
+        let forth: Vec<u64> = entries.iter().map(|entry| entry.lsn.get()).collect();
+        if back != forth {
+            return Err(format!(
+                "session {id} reads {forth:?} forwards, {back:?} backwards"
+            ));
+        }
+        for (seq, lsn) in &expected.visible {
+            if !forth.contains(lsn) && !expected.superseded.contains(lsn) {
+                return Err(format!("lost: record {seq} of session {id} (lsn {lsn})"));
+            }
+        }
+        if let Some(lsn) = forth
+            .iter()
+            .find(|lsn| !expected.visible.values().any(|v| v == *lsn))
+        {
+            return Err(format!("session {id} shows lsn {lsn}, which was dropped"));
+        }
+        for (key, lsn) in &expected.values {
+            let value = session.get(key).map_err(said)?;
+            if value.as_ref() != Some(&durable[*lsn as usize - 1].content) {
+                return Err(format!("value {key:?} of session {id} is {value:?}"));
+            }
+        }
+        let keys = session.keys().map_err(said)?;
+        if keys.len() != expected.values.len() {
+            return Err(format!(
+                "session {id} has keys {keys:?}, expected {:?}",
+                expected.values
+            ));
+        }
+    }
+    let open: BTreeSet<(String, u32)> = journal
+        .open_turns()
+        .map_err(said)?
+        .into_iter()
+        .map(|turn| (turn.session, turn.turn.get()))
+        .collect();
+    let expected: BTreeSet<(String, u32)> = model
+        .iter()
+        .flat_map(|(id, session)| session.open.iter().map(move |seq| (id.clone(), *seq)))
+        .collect();
+    if open != expected {
+        return Err(format!("open turns are {open:?}, expected {expected:?}"));
+    }
+    Ok(())
 }
 
 fn same(record: &Record, entry: &Entry, session: Option<&String>) -> Result<(), String> {

@@ -3,6 +3,7 @@
 mod bytes;
 mod faults;
 mod lives;
+mod moments;
 mod names;
 
 use super::*;
