@@ -19,11 +19,13 @@
 mod choices;
 mod explore;
 mod faults;
+mod lies;
 mod models;
 #[path = "../power_loss/oracle.rs"]
 mod oracle;
 mod run;
 mod sabotage;
+mod salvage;
 mod trace;
 #[path = "../power_loss/work.rs"]
 mod work;

@@ -26,10 +26,12 @@ pub enum Kind {
     Compact,
     /// Closing, dying and opening again.
     Reopen,
+    /// As `Turns`, and closed at the end.
+    Closed,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Create,
         Kind::Append,
         Kind::Pipeline,
@@ -38,6 +40,7 @@ impl Kind {
         Kind::Turns,
         Kind::Compact,
         Kind::Reopen,
+        Kind::Closed,
     ];
 
     /// What a step does, as `Work::step_with` counts, and how large its content is.
@@ -58,7 +61,7 @@ impl Kind {
                 any(random, &[0, 0, 25, 35, 73]),
                 600 + random.below(900) as usize,
             ),
-            Kind::Turns => (
+            Kind::Turns | Kind::Closed => (
                 any(random, &[40, 50, 54, 58, 65, 73, 81, 83, 83]),
                 random.below(400) as usize,
             ),
@@ -75,7 +78,7 @@ impl Kind {
             Kind::Create => 3,
             Kind::Append | Kind::Pipeline | Kind::Batch => 12,
             Kind::Rotate => 14,
-            Kind::Turns => 20,
+            Kind::Turns | Kind::Closed => 20,
             Kind::Compact => 22,
             Kind::Reopen => 4,
         }
@@ -120,8 +123,12 @@ pub fn record(kind: Kind, seed: u64, align: u32) -> Result<Trace, String> {
         Kind::Reopen => recorder.lives(journal, 4)?,
         _ => journal,
     };
+    if kind == Kind::Closed {
+        journal.close().map_err(said)?;
+        recorder.work.oracle.acknowledged = recorder.work.oracle.accepted.len() as u64 + 1;
+        recorder.say();
+    }
     let moments = recorder.work.disk.take_recording();
-    drop(journal);
     Ok(Trace::new(
         format!("{kind:?}:{seed}"),
         0,
