@@ -39,6 +39,8 @@ pub enum Sabotage {
     RetrySync,
     /// The older of the two watermarks on the page counts.
     StaleWatermark,
+    /// The page goes on to say that the journal is closed while it is written to again.
+    KeepCleanMark,
     /// Whoever waits for the very last record of a group is not woken.
     LoseWakeUp,
 }
@@ -63,6 +65,7 @@ impl Sabotage {
         Sabotage::SkipParentSync,
         Sabotage::RetrySync,
         Sabotage::StaleWatermark,
+        Sabotage::KeepCleanMark,
         Sabotage::LoseWakeUp,
     ];
 

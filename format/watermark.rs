@@ -16,7 +16,8 @@ pub const WATERMARK_LEN: usize = 4096;
 pub const SLOT_LEN: usize = 64;
 /// Where the two slots are.
 pub const SLOT_OFFSETS: [usize; 2] = [512, 1024];
-/// The journal was closed at this point.
+/// The journal was closed at this point, and nothing was written behind it: before a writer
+/// writes again, it overwrites both slots and syncs the page.
 pub const CLEAN: u32 = 1;
 
 /// What a slot says.

@@ -2,6 +2,7 @@
 //!
 //! What a crash right after each step leaves, and which row of the recovery table meets it:
 //!
+//! 0. behind a clean end, the page is synced that says so no longer: *clean end*;
 //! 1. the group is written, not synced: any subset of its sectors: *torn tail*;
 //! 2. the group is synced, the watermark page not stored: whole, not proven: logged again;
 //! 3. the page is stored: proven.
@@ -17,11 +18,13 @@ use crate::error::{Error, Result};
 use crate::format::group::{CLOSE, GroupBuffer, Place, SEAL};
 use crate::format::ids::{Epoch, JournalId, Lsn, Seq, SessionNo};
 use crate::format::manifest::ReplayPoint;
+use crate::format::names;
 use crate::format::segment::SEGMENT_DATA;
 use crate::format::watermark::{CLEAN, Watermark};
 use crate::sabotage::Sabotage;
 use crate::storage::{File, Page, Storage};
 use crate::sync::{Arc, RwLock};
+use std::path::Path;
 
 /// Everything that the one who leads needs.
 #[derive(Debug)]
@@ -180,6 +183,22 @@ impl LogWriter {
         }
     }
 
+    /// Takes back that the log ends where it was closed, before anything is written behind that.
+    ///
+    /// Both slots are overwritten and synced: whatever a crash leaves of the page from now on, it
+    /// does not say so any more. Otherwise recovery would not look for what was written behind the
+    /// end and arrived in part, and would append in front of it.
+    fn reopen(&mut self) -> Result<()> {
+        if Sabotage::KeepCleanMark.is_on() {
+            return Ok(());
+        }
+        self.store_watermark(0);
+        self.store_watermark(0);
+        self.page_file
+            .sync_data()
+            .map_err(|e| Error::io("sync", Path::new(names::WATERMARK), e))
+    }
+
     fn store_watermark(&mut self, flags: u32) {
         self.counter += 1;
         let mark = Watermark {
@@ -199,6 +218,9 @@ impl Write for LogWriter {
     type Group = Pending;
 
     fn write(&mut self, group: &mut Pending, sync: bool) -> Result<u64> {
+        if self.is_closed {
+            self.reopen()?;
+        }
         if let Some(next) = group.rotate_to.take() {
             self.rotate(next)?;
         }

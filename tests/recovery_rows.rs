@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use turnkeep::storage::sim::{CrashModel, OpKind, SimDisk};
-use turnkeep::{Corruption, Error, Journal, Lsn, Options, Recovery, SegmentId};
+use turnkeep::{
+    Corruption, Durability, Error, Journal, Lsn, Options, Recovery, Sabotage, SegmentId,
+};
 
 const PATH: &str = "/agents.journal";
 const BLOCK: u64 = 4096;
@@ -393,6 +395,46 @@ fn a_closing_group_whose_sync_failed_is_not_believed() {
     disk.restart();
     let (journal, _) = open(&disk).expect("a correct disk is never refused");
     assert_eq!(contents(&journal), expected(4));
+}
+
+/// 1. A journal is closed, opened again, and two groups are written without a sync.
+/// 2. The power fails: the second one arrived, the first did not.
+/// 3. The log seems to end where it was closed. It must not be appended to there, or the group
+///    that arrived stands behind another history.
+fn write_behind_a_clean_end(seed: u64) -> Result<Vec<String>, Error> {
+    let disk = SimDisk::new(seed);
+    let (journal, _) = open(&disk)?;
+    journal.session("agent")?.append("note", "before")?;
+    journal.close()?;
+    let (journal, recovery) = open(&disk)?;
+    assert!(recovery.clean);
+    let session = journal.session("agent")?;
+    for lost in ["lost 0", "lost 1"] {
+        session.append_with(Durability::Buffered, "note", lost)?;
+    }
+    disk.power_loss(&CrashModel::HARSHEST);
+    disk.restart();
+    drop((session, journal));
+    let (journal, _) = open(&disk)?;
+    journal.session("agent")?.append("note", "after")?;
+    disk.kill();
+    drop(journal);
+    let (journal, _) = open(&disk)?;
+    Ok(contents(&journal))
+}
+
+#[test]
+fn what_was_written_behind_a_clean_end_is_looked_for() {
+    for seed in 0..200 {
+        let found = write_behind_a_clean_end(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        assert_eq!(found.first().map(String::as_str), Some("before"));
+        assert_eq!(found.last().map(String::as_str), Some("after"));
+    }
+    // If the page went on to say that the journal is closed, it would go wrong.
+    Sabotage::set(Some(Sabotage::KeepCleanMark));
+    let broken = (0..200).any(|seed| write_behind_a_clean_end(seed).is_err());
+    Sabotage::set(None);
+    assert!(broken);
 }
 
 #[test]

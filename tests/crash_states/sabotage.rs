@@ -23,6 +23,8 @@ enum Layer {
     Faults,
     /// Seeded power loss, faults and rot, in `tests/power_loss`.
     Seeds,
+    /// A test of its own: the states are there, and rare.
+    Row(&'static str),
     /// Every interleaving, in `journal/commit_model.rs`: found there, as nothing here waits.
     Loom,
 }
@@ -33,6 +35,7 @@ impl Layer {
             Layer::States(model) => format!("crash states, {}", model.name()),
             Layer::Faults => "fault positions".into(),
             Layer::Seeds => "seeded power loss".into(),
+            Layer::Row(test) => format!("recovery_rows, {test}"),
             Layer::Loom => "loom".into(),
         }
     }
@@ -47,6 +50,7 @@ fn finder(variant: Sabotage) -> Layer {
         Sabotage::RetrySync => Layer::Faults,
         // What these believe is wrong only where bytes rot.
         Sabotage::IgnoreProof | Sabotage::StaleWatermark => Layer::Seeds,
+        Sabotage::KeepCleanMark => Layer::Row("what_was_written_behind_a_clean_end_is_looked_for"),
         Sabotage::LoseWakeUp => Layer::Loom,
         _ => Layer::States(Model::Ordered),
     }
@@ -57,7 +61,7 @@ fn limit(layer: Layer) -> u64 {
     match layer {
         Layer::States(_) => 60_000,
         Layer::Seeds => 10_000,
-        Layer::Faults | Layer::Loom => 0,
+        Layer::Faults | Layer::Row(_) | Layer::Loom => 0,
     }
 }
 
@@ -79,7 +83,7 @@ fn ask(layer: Layer, limit: u64) -> Option<Found> {
             let run = catch_unwind(AssertUnwindSafe(|| World::new(seed).run()));
             run.unwrap_or_else(|_| Err("panic".into())).err()
         }),
-        Layer::Loom => None,
+        Layer::Row(_) | Layer::Loom => None,
     };
     what.map(|what| Found {
         after,
@@ -158,7 +162,9 @@ fn every_broken_engine_is_found_by_the_layer_that_is_for_it() {
             }) => {
                 println!("{name:16} {layer_name:22} {after:>6} {seconds:>7.2}  {what:.90}");
             }
-            None if layer == Layer::Loom => println!("{name:16} {layer_name}"),
+            None if matches!(layer, Layer::Row(_) | Layer::Loom) => {
+                println!("{name:16} {layer_name}")
+            }
             None => missed.push((variant, layer)),
         }
     }
