@@ -1,0 +1,115 @@
+//! The schedules that need a disk of their own: power loss, a failed sync, a full disk.
+
+use super::{Round, Schedule, not_applicable};
+use crate::Result;
+use crate::disk::{Disk, Fault, Keep, Names};
+use crate::ledger::Ledger;
+use crate::process::Worker;
+use crate::results::Outcome;
+use crate::rng::Rng;
+use std::time::Duration;
+
+/// After how long without any change on the disk the power is cut all the same.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Cuts the power at one of the next changes after some acknowledgements. In even rounds nothing
+/// survives that was not synced, in odd rounds a part of it.
+pub fn power_loss(round: &Round, schedule: Schedule, mut rng: Rng) -> Result<Outcome> {
+    let names = match schedule {
+        Schedule::PowerLossPosix => Names::BySyncOfDirectory,
+        _ => Names::Journaled,
+    };
+    let mut disk = Disk::mount(names)?;
+    let workload = round.workload(1024);
+    let mut ledger = Ledger::default();
+    let mut worker = round.worker(&disk.home(), &workload, &mut ledger, 1 << 20, false)?;
+    if let Some(event) = worker.acks(rng.between(10, 150), &mut ledger) {
+        return Err(format!(
+            "{} did not get as far as the cut: {event:?}",
+            round.kind.name
+        )
+        .into());
+    }
+    disk.arm(Fault::PowerOff {
+        change: rng.between(1, 30),
+    });
+    cut(&disk, worker, &mut ledger)?;
+    let (keep, what) = match round.number.is_multiple_of(2) {
+        true => (Keep::Nothing, "nothing un-synced kept"),
+        false => (Keep::Some(&mut rng), "part of what was un-synced kept"),
+    };
+    disk.power_on(keep)?;
+    round.judge(&disk.home(), &workload, &ledger, Some(what.to_owned()))
+}
+
+/// Lets one sync fail. The host goes on as far as the store lets it; in odd rounds it is then
+/// started again, while the kernel still shows what never reached the disk. Then power fails.
+pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
+    let mut disk = Disk::mount(Names::Journaled)?;
+    let workload = round.workload(1024);
+    let mut ledger = Ledger::default();
+    let pause = rng.between(10, 120);
+    let count = pause + 80;
+    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, count, pause)?;
+    disk.arm(Fault::FailSync);
+    worker.go()?;
+    let mut note = told(
+        worker.finish(&mut ledger),
+        "the host went on without an error",
+    );
+    if !disk.met() {
+        worker.bury(&mut ledger);
+        return Ok(not_applicable("asked for no sync in 80 records"));
+    }
+    if !round.number.is_multiple_of(2) {
+        worker.bury(&mut ledger);
+        worker = round.worker(&disk.home(), &workload, &mut ledger, 30, false)?;
+        note += "; started again: ";
+        note += &told(worker.finish(&mut ledger), "it went on");
+    }
+    disk.arm(Fault::PowerOff { change: 1 });
+    disk.wait_for_cut(Duration::ZERO);
+    worker.kill()?;
+    disk.release();
+    worker.bury(&mut ledger);
+    disk.power_on(Keep::Nothing)?;
+    round.judge(&disk.home(), &workload, &ledger, Some(note))
+}
+
+/// Fills the disk. After three refusals in a row the host stops; then there is space again.
+pub fn full_disk(round: &Round, mut rng: Rng) -> Result<Outcome> {
+    let disk = Disk::mount(Names::Journaled)?;
+    let workload = round.workload(4096);
+    let mut ledger = Ledger::default();
+    let mut worker = round.worker(&disk.home(), &workload, &mut ledger, 4000, false)?;
+    if let Some(event) = worker.acks(rng.between(10, 60), &mut ledger) {
+        return Err(format!("{} did not get as far: {event:?}", round.kind.name).into());
+    }
+    disk.arm(Fault::Full {
+        free_bytes: rng.between(0, 64 << 10),
+    });
+    let note = told(worker.finish(&mut ledger), "the host met no error");
+    worker.bury(&mut ledger);
+    if !disk.met() {
+        return Ok(not_applicable("16 MB did not fill the disk"));
+    }
+    disk.empty_the_rest();
+    round.judge(&disk.home(), &workload, &ledger, Some(note))
+}
+
+/// Waits for the cut, kills the worker while the disk holds its requests, and lets them go.
+fn cut(disk: &Disk, mut worker: Worker, ledger: &mut Ledger) -> Result<()> {
+    disk.wait_for_cut(IDLE);
+    worker.kill()?;
+    disk.release();
+    worker.bury(ledger);
+    Ok(())
+}
+
+fn told(finished: std::result::Result<Option<String>, String>, well: &str) -> String {
+    match finished {
+        Ok(None) => well.to_owned(),
+        Ok(Some(why)) => format!("told the host: {why}"),
+        Err(why) => format!("stopped: {why}"),
+    }
+}
