@@ -99,33 +99,45 @@ pub struct PlotArgs {
 /// `crashbench worker`
 #[derive(Parser, Clone, Debug)]
 pub struct WorkerArgs {
+    /// The store's name
     #[arg(long)]
-    pub(crate) store: String,
+    pub store: String,
+    /// Its directory
     #[arg(long)]
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
+    /// What the records are made from
     #[arg(long)]
-    pub(crate) seed: u64,
+    pub seed: u64,
+    /// How many sessions they belong to
     #[arg(long)]
-    pub(crate) sessions: u32,
+    pub sessions: u32,
+    /// Their mean length
     #[arg(long)]
-    pub(crate) bytes: usize,
+    pub bytes: usize,
+    /// The number of the first
     #[arg(long)]
-    pub(crate) from: u64,
+    pub from: u64,
+    /// How many
     #[arg(long)]
-    pub(crate) count: u64,
+    pub count: u64,
+    /// After how many errors in a row the host gives up
     #[arg(long)]
-    pub(crate) give_up: u64,
+    pub give_up: u64,
+    /// After how many acknowledgements it waits for a line
     #[arg(long)]
-    pub(crate) pause: Option<u64>,
+    pub pause: Option<u64>,
+    /// Closes the store at the end, instead of waiting to be killed
     #[arg(long)]
-    pub(crate) close: bool,
+    pub close: bool,
 }
 
 /// `crashbench reader`
 #[derive(Parser, Clone, Debug)]
 pub struct ReaderArgs {
+    /// The store's name
     #[arg(long)]
-    pub(crate) store: String,
+    pub store: String,
+    /// Its directory
     #[arg(long)]
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
 }

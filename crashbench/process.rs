@@ -34,8 +34,23 @@ pub enum Event {
     Done,
     /// Opening or closing failed, with the store's words.
     Failed(String),
-    /// The process is gone, or says nothing any more.
+    /// The process is gone.
     Gone,
+    /// It has said nothing for too long.
+    Mute,
+}
+
+/// How a worker came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Without an error.
+    Well,
+    /// The store answered with an error; the first one.
+    Told(String),
+    /// The process ended itself, with its last words.
+    Died(String),
+    /// A call of the store did not return.
+    Hung,
 }
 
 /// A running worker. Dropped, it is killed.
@@ -144,7 +159,8 @@ impl Worker {
     pub fn next(&mut self, ledger: &mut Ledger) -> Event {
         match self.lines.recv_timeout(self.timeout) {
             Ok(line) => heard(&line, ledger),
-            Err(_) => Event::Gone,
+            Err(RecvTimeoutError::Disconnected) => Event::Gone,
+            Err(RecvTimeoutError::Timeout) => Event::Mute,
         }
     }
 
@@ -177,24 +193,19 @@ impl Worker {
         Ok(input.write_all(b"\n")?)
     }
 
-    /// Waits until it has nothing more to do. `Ok` with the first error it met, if any; `Err` in
-    /// words if it failed, died or hung.
-    pub fn finish(&mut self, ledger: &mut Ledger) -> std::result::Result<Option<String>, String> {
+    /// Waits until it has nothing more to do, or will never have.
+    pub fn finish(&mut self, ledger: &mut Ledger) -> Finish {
         let mut first = None;
         loop {
             match self.next(ledger) {
                 Event::Opened | Event::Ack(_) | Event::Paused => {}
                 Event::Refused(_, why) => first = first.or(Some(why)),
-                Event::Done => return Ok(first),
-                Event::Failed(why) => return Err(why),
+                Event::Done => return first.map_or(Finish::Well, Finish::Told),
+                Event::Failed(why) => return Finish::Told(why),
+                Event::Mute => return Finish::Hung,
                 Event::Gone => {
-                    let hung = matches!(self.child.try_wait(), Ok(None));
                     self.kill_it();
-                    return Err(if hung {
-                        "hung".into()
-                    } else {
-                        self.complaint()
-                    });
+                    return Finish::Died(self.complaint());
                 }
             }
         }

@@ -40,6 +40,10 @@ pub struct Outcome {
     pub space_bytes: u64,
     /// Bytes of the records acknowledged.
     pub payload_bytes: u64,
+    /// Whether a call of the store never returned to the host that appended.
+    pub append_hung: bool,
+    /// Whether the store ended the process that appended.
+    pub append_died: bool,
     /// The store's words, if it refused.
     pub said: Option<String>,
     /// What was done, or what else was seen.
@@ -78,6 +82,17 @@ pub struct StoreInfo {
     pub durable: bool,
 }
 
+impl StoreInfo {
+    /// Its name, marked if an acknowledgement is not meant to survive power loss.
+    pub fn marked_name(&self) -> String {
+        if self.durable {
+            self.name.clone()
+        } else {
+            format!("{} °", self.name)
+        }
+    }
+}
+
 /// All rounds of one schedule against one store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
@@ -99,6 +114,10 @@ pub struct Cell {
     pub died: u64,
     /// Rounds in which the reader did not end.
     pub hung: u64,
+    /// Rounds in which a call never returned to the host that appended.
+    pub append_hung: u64,
+    /// Rounds in which the store ended the host that appended.
+    pub append_died: u64,
     /// Records acknowledged in all rounds.
     pub acked: u64,
     /// Acknowledged records that are absent from what was given back without an error.
@@ -154,6 +173,8 @@ impl Cell {
             refused_at: ["open ", "read ", "verify "].map(refused_at),
             died: ended(Verdict::Died),
             hung: ended(Verdict::Hung),
+            append_hung: met.iter().filter(|o| o.append_hung).count() as u64,
+            append_died: met.iter().filter(|o| o.append_died).count() as u64,
             acked: met.iter().map(|o| o.acked).sum(),
             lost: missing(false),
             withheld: missing(true),

@@ -55,6 +55,8 @@ pub fn measure(args: &RunArgs, exe: std::path::PathBuf) -> Result<Results> {
         eprintln!("SKIPPED {line}");
     }
 
+    #[cfg(target_os = "linux")]
+    disk::sweep();
     let lab = Lab {
         exe,
         timeout: Duration::from_secs(args.timeout),
@@ -139,9 +141,10 @@ fn system() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let os = std::env::consts::OS;
+    let release: Vec<&str> = release.trim().split(['.', '-']).take(2).collect();
     format!(
         "{os} {} on {}, {cores} cores",
-        release.trim(),
+        release.join("."),
         std::env::consts::ARCH
     )
 }

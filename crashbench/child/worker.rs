@@ -11,6 +11,9 @@ use std::io::{Read, Write, stdin, stdout};
 ///
 /// A host that meets an error goes on with its next record; after a few in a row it gives up.
 pub fn run(args: &WorkerArgs) -> Result<()> {
+    // A store may hang for ever; not longer than its parent.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let kind = stores::find(&args.store)?;
     let workload = Workload {
         seed: args.seed,

@@ -17,10 +17,12 @@ mod fuse;
 mod model;
 #[cfg(target_os = "linux")]
 mod mounted;
+#[cfg(target_os = "linux")]
+mod shared;
 
 pub use model::{Keep, Names};
 #[cfg(target_os = "linux")]
-pub use mounted::{Disk, Fault};
+pub use mounted::{Disk, Fault, sweep};
 
 /// Why this machine has no such disk, in words; `None` if it has.
 pub fn missing() -> Option<String> {

@@ -1,9 +1,12 @@
 //! The disk, mounted, with the knobs.
 
-use super::fuse::{Files, Shared};
+use super::fuse::Files;
 use super::model::{Keep, Names, ROOT};
+use super::shared::Shared;
 use crate::Result;
 use fuser::{BackgroundSession, Config, MountOption};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +28,25 @@ pub enum Fault {
         /// The bytes.
         free_bytes: u64,
     },
+}
+
+/// What `/proc/mounts` shows as the device.
+const SOURCE: &str = "crashbench";
+
+/// Unmounts what runs that were killed have left mounted.
+pub fn sweep() {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    for line in mounts.lines() {
+        let mut words = line.split(' ');
+        if let (Some(SOURCE), Some(path)) = (words.next(), words.next()) {
+            let gone = std::fs::metadata(path)
+                .is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
+            // Nobody serves it, so nobody misses it; if it stays, nothing is worse than before.
+            if gone && unmount(path, UnmountFlags::DETACH).is_ok() {
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+    }
 }
 
 /// A mounted disk with one directory for a store. Dropped, it is unmounted and gone.
@@ -95,20 +117,27 @@ impl Disk {
 
     fn attach(&mut self) -> Result<()> {
         let mut config = Config::default();
-        config.mount_options = vec![
-            MountOption::FSName("crashbench".into()),
-            MountOption::NoAtime,
-        ];
+        config.mount_options = vec![MountOption::FSName(SOURCE.into()), MountOption::NoAtime];
         let files = Files(self.shared.clone());
         self.session = Some(fuser::spawn_mount(files, self.path(), &config)?);
         Ok(())
     }
 
     fn detach(&mut self) -> Result<()> {
-        match self.session.take() {
-            Some(session) => Ok(session.umount_and_join()?),
-            None => Ok(()),
+        let Some(session) = self.session.take() else {
+            return Ok(());
+        };
+        // A process that another thread is just starting holds all our files until it has begun.
+        let mut tries = 0;
+        while let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
+            if error != Errno::BUSY || tries == 200 {
+                unmount(self.path(), UnmountFlags::DETACH)?;
+                return Err(format!("cannot unmount {}: {error}", self.path().display()).into());
+            }
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(10));
         }
+        Ok(session.join()?)
     }
 
     fn path(&self) -> &Path {
@@ -120,10 +149,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.shared.release();
         if let Err(error) = self.detach() {
-            eprintln!(
-                "crashbench: cannot unmount {}: {error}",
-                self.path().display()
-            );
+            eprintln!("crashbench: {error}");
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Round, not_applicable};
 use crate::Result;
 use crate::files;
 use crate::ledger::Ledger;
+use crate::process::Finish;
 use crate::record::Workload;
 use crate::results::Outcome;
 use crate::rng::Rng;
@@ -35,9 +36,9 @@ fn closed_store(round: &Round, count: u64, bytes: usize) -> Result<(TempDir, Wor
     let mut ledger = Ledger::default();
     let mut worker = round.worker(home.path(), &workload, &mut ledger, count, true)?;
     match worker.finish(&mut ledger) {
-        Ok(None) => {}
-        Ok(Some(why)) | Err(why) => {
-            return Err(format!("{} failed on a good disk: {why}", round.kind.name).into());
+        Finish::Well => {}
+        other => {
+            return Err(format!("{} failed on a good disk: {other:?}", round.kind.name).into());
         }
     }
     worker.bury(&mut ledger);

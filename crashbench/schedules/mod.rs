@@ -203,6 +203,8 @@ impl Round<'_> {
             reopen_micros,
             space_bytes: files::allocated_bytes(dir)?,
             payload_bytes: ledger.bytes(workload),
+            append_hung: false,
+            append_died: false,
             said,
             note,
         })
@@ -219,6 +221,8 @@ fn not_applicable(why: &str) -> Outcome {
         reopen_micros: None,
         space_bytes: 0,
         payload_bytes: 0,
+        append_hung: false,
+        append_died: false,
         said: None,
         note: Some(why.to_owned()),
     }

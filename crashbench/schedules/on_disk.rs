@@ -4,7 +4,7 @@ use super::{Round, Schedule, not_applicable};
 use crate::Result;
 use crate::disk::{Disk, Fault, Keep, Names};
 use crate::ledger::Ledger;
-use crate::process::Worker;
+use crate::process::{Finish, Worker};
 use crate::results::Outcome;
 use crate::rng::Rng;
 use std::time::Duration;
@@ -53,10 +53,7 @@ pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
     let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, count, pause)?;
     disk.arm(Fault::FailSync);
     worker.go()?;
-    let mut note = told(
-        worker.finish(&mut ledger),
-        "the host went on without an error",
-    );
+    let mut seen = Seen::new(worker.finish(&mut ledger));
     if !disk.met() {
         worker.bury(&mut ledger);
         return Ok(not_applicable("asked for no sync in 80 records"));
@@ -64,8 +61,7 @@ pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
     if !round.number.is_multiple_of(2) {
         worker.bury(&mut ledger);
         worker = round.worker(&disk.home(), &workload, &mut ledger, 30, false)?;
-        note += "; started again: ";
-        note += &told(worker.finish(&mut ledger), "it went on");
+        seen = seen.and_then(worker.finish(&mut ledger));
     }
     disk.arm(Fault::PowerOff { change: 1 });
     disk.wait_for_cut(Duration::ZERO);
@@ -73,7 +69,7 @@ pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
     disk.release();
     worker.bury(&mut ledger);
     disk.power_on(Keep::Nothing)?;
-    round.judge(&disk.home(), &workload, &ledger, Some(note))
+    Ok(seen.enter(round.judge(&disk.home(), &workload, &ledger, None)?))
 }
 
 /// Fills the disk. After three refusals in a row the host stops; then there is space again.
@@ -81,20 +77,18 @@ pub fn full_disk(round: &Round, mut rng: Rng) -> Result<Outcome> {
     let disk = Disk::mount(Names::Journaled)?;
     let workload = round.workload(4096);
     let mut ledger = Ledger::default();
-    let mut worker = round.worker(&disk.home(), &workload, &mut ledger, 4000, false)?;
-    if let Some(event) = worker.acks(rng.between(10, 60), &mut ledger) {
-        return Err(format!("{} did not get as far: {event:?}", round.kind.name).into());
-    }
-    disk.arm(Fault::Full {
-        free_bytes: rng.between(0, 64 << 10),
-    });
-    let note = told(worker.finish(&mut ledger), "the host met no error");
+    let pause = rng.between(10, 60);
+    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, 4000, pause)?;
+    let free_bytes = rng.between(0, 64 << 10);
+    disk.arm(Fault::Full { free_bytes });
+    worker.go()?;
+    let seen = Seen::new(worker.finish(&mut ledger));
     worker.bury(&mut ledger);
     if !disk.met() {
         return Ok(not_applicable("16 MB did not fill the disk"));
     }
     disk.empty_the_rest();
-    round.judge(&disk.home(), &workload, &ledger, Some(note))
+    Ok(seen.enter(round.judge(&disk.home(), &workload, &ledger, None)?))
 }
 
 /// Waits for the cut, kills the worker while the disk holds its requests, and lets them go.
@@ -106,10 +100,45 @@ fn cut(disk: &Disk, mut worker: Worker, ledger: &mut Ledger) -> Result<()> {
     Ok(())
 }
 
-fn told(finished: std::result::Result<Option<String>, String>, well: &str) -> String {
-    match finished {
-        Ok(None) => well.to_owned(),
-        Ok(Some(why)) => format!("told the host: {why}"),
-        Err(why) => format!("stopped: {why}"),
+/// What a host saw of a store in trouble.
+struct Seen {
+    notes: Vec<String>,
+    hung: bool,
+    died: bool,
+}
+
+impl Seen {
+    fn new(finish: Finish) -> Seen {
+        let (hung, died) = (finish == Finish::Hung, matches!(finish, Finish::Died(_)));
+        let note = match finish {
+            Finish::Well => "the host met no error".to_owned(),
+            Finish::Told(why) => format!("told the host: {why}"),
+            Finish::Died(why) => format!("ended the host: {why}"),
+            Finish::Hung => "never returned to the host".to_owned(),
+        };
+        let notes = vec![note];
+        Seen { notes, hung, died }
+    }
+
+    /// The same host, started again.
+    fn and_then(mut self, finish: Finish) -> Seen {
+        let Seen { notes, hung, died } = Seen::new(finish);
+        self.notes
+            .extend(notes.iter().map(|note| format!("started again: {note}")));
+        Seen {
+            notes: self.notes,
+            hung: self.hung || hung,
+            died: self.died || died,
+        }
+    }
+
+    fn enter(self, outcome: Outcome) -> Outcome {
+        let note = Some(self.notes.join("; "));
+        Outcome {
+            append_hung: self.hung,
+            append_died: self.died,
+            note,
+            ..outcome
+        }
     }
 }

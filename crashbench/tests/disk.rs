@@ -2,8 +2,9 @@
 #![cfg(target_os = "linux")]
 
 use crashbench::disk::{self, Disk, Fault, Keep, Names};
+use crashbench::rng::Rng;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::time::Duration;
 
 fn mount(names: Names) -> Option<Disk> {
@@ -137,4 +138,33 @@ fn files_can_be_renamed_linked_cut_and_removed() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     assert_eq!(names, ["b"]);
+}
+
+#[test]
+fn a_power_cut_may_keep_whole_pages_and_the_same_ones_again() {
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let Some(mut disk) = mount(Names::Journaled) else {
+            return;
+        };
+        let path = disk.home().join("log");
+        let mut file = File::create(&path).expect("a file");
+        file.write_all(&[1; 64 * 4096]).expect("a write");
+        file.sync_all().expect("a sync");
+        file.seek(SeekFrom::Start(0)).expect("a seek");
+        file.write_all(&[2; 64 * 4096]).expect("a write");
+        drop(file);
+        cut(&mut disk, Keep::Some(&mut Rng::new(5)));
+        let left = fs::read(&path).expect("a file");
+        assert_eq!(left.len(), 64 * 4096);
+        for page in left.chunks(4096) {
+            assert!(page.iter().all(|byte| byte == &page[0]), "a torn page");
+        }
+        assert!(
+            left.contains(&1) && left.contains(&2),
+            "all kept, or all lost"
+        );
+        kept.push(left);
+    }
+    assert_eq!(kept[0], kept[1]);
 }

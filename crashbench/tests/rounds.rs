@@ -1,11 +1,14 @@
 //! A few rounds of each schedule, and stores that are known to be bad: the benchmark must see it.
 
+use crashbench::args::WorkerArgs;
 use crashbench::disk;
-use crashbench::process::Lab;
+use crashbench::ledger::Ledger;
+use crashbench::process::{Finish, Lab};
 use crashbench::results::{Outcome, Verdict};
 use crashbench::schedules::{Round, Schedule};
 use crashbench::stores;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 fn rounds_with(
@@ -154,30 +157,37 @@ fn a_changed_letter_is_seen_as_lost_and_invented() {
     );
 }
 
-/// Stands in for a store whose reader does `instead`.
+/// Stands in for a store whose `process`, worker or reader, does something else `instead`.
 #[cfg(unix)]
-fn reader_that(instead: &str, home: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let exe = home.join("crashbench");
+fn stand_in(process: &str, instead: &str, home: &Path) -> PathBuf {
+    let exe = home.join(format!("{process}-{}", instead.len()));
     let real = env!("CARGO_BIN_EXE_crashbench");
     let script =
-        format!("#!/bin/sh\ncase $1 in\nreader) {instead};;\n*) exec {real} \"$@\";;\nesac\n");
-    std::fs::write(&exe, script).expect("a script");
-    std::fs::set_permissions(&exe, PermissionsExt::from_mode(0o755)).expect("its permissions");
+        format!("#!/bin/sh\ncase $1 in\n{process}) {instead};;\n*) exec {real} \"$@\";;\nesac\n");
+    // By another process: one that a test beside this one starts would hold our file open for
+    // writing, and a file that is open for writing cannot be run.
+    let write = r#"printf '%s' "$1" > "$0" && chmod 755 "$0""#;
+    let written = Command::new("sh")
+        .args(["-c", write])
+        .arg(&exe)
+        .arg(script)
+        .status();
+    assert!(written.expect("a shell").success());
     exe
 }
+
+#[cfg(unix)]
+const PANIC: &str = "echo 'thread panicked at src/lib.rs:1:1:' >&2; echo 'torn page' >&2; exit 101";
 
 #[cfg(unix)]
 #[test]
 fn a_reader_that_hangs_or_panics_is_a_row_and_not_the_end() {
     let home = tempfile::tempdir().expect("a directory");
-    let hangs = reader_that("exec sleep 30", home.path());
+    let hangs = stand_in("reader", "exec sleep 30", home.path());
     let outcome = &rounds_with(&hangs, "jsonl", Schedule::Kill, 1, 1)[0];
     assert_eq!(outcome.verdict, Verdict::Hung, "{outcome:?}");
 
-    let panics =
-        "echo \"thread panicked at src/lib.rs:1:1:\" >&2; echo \"torn page\" >&2; exit 101";
-    let panics = reader_that(panics, home.path());
+    let panics = stand_in("reader", PANIC, home.path());
     let outcome = &rounds_with(&panics, "jsonl", Schedule::Kill, 1, 10)[0];
     assert_eq!(outcome.verdict, Verdict::Died, "{outcome:?}");
     assert_eq!(
@@ -185,4 +195,39 @@ fn a_reader_that_hangs_or_panics_is_a_row_and_not_the_end() {
         Some("panicked: torn page"),
         "{outcome:?}"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_append_that_never_returns_is_told_from_one_that_ends_the_process() {
+    let home = tempfile::tempdir().expect("a directory");
+    let finish = |instead: &str| {
+        let exe = stand_in("worker", instead, home.path());
+        let lab = Lab {
+            exe,
+            timeout: Duration::from_secs(1),
+        };
+        let args = WorkerArgs {
+            store: "jsonl".to_owned(),
+            dir: home.path().to_owned(),
+            seed: 1,
+            sessions: 1,
+            bytes: 64,
+            from: 0,
+            count: 9,
+            give_up: 3,
+            pause: None,
+            close: false,
+        };
+        let mut ledger = Ledger::default();
+        let finish = lab.worker(&args).expect("a worker").finish(&mut ledger);
+        (finish, ledger.count())
+    };
+    let hung = finish("echo opened; echo ack 0; exec sleep 30");
+    assert_eq!(hung, (Finish::Hung, 1));
+    let died = finish(&format!("echo opened; echo ack 0; echo ack 1; {PANIC}"));
+    assert_eq!(died, (Finish::Died("panicked: torn page".to_owned()), 2));
+    let told =
+        finish("echo opened; echo ack 0; echo err 1 disk full; echo ack 2; echo done; exit 0");
+    assert_eq!(told, (Finish::Told("disk full".to_owned()), 2));
 }
