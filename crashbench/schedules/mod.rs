@@ -29,8 +29,8 @@ pub enum Schedule {
     PowerLoss,
     /// The same where a name is only kept by a sync of its directory, which is all that POSIX says.
     PowerLossPosix,
-    /// One sync fails, and its pages are dropped, as Linux does. The worker goes on if it can, and
-    /// in every second round is started again. Then power fails.
+    /// One sync fails, and its pages are dropped, as Linux does. The worker goes on if it can; in
+    /// every second round it stops at the error and is started again. Then power fails.
     FailedSync,
     /// The disk fills up. The worker tries three more records. Then there is space again.
     FullDisk,
@@ -52,6 +52,17 @@ impl Schedule {
         use Schedule::*;
         matches!(self, PowerLoss | PowerLossPosix | FailedSync | FullDisk)
     }
+}
+
+/// What a worker is to do that meets trouble half way.
+#[cfg(target_os = "linux")]
+struct Plan {
+    /// How many records it appends at most.
+    count: u64,
+    /// After how many acknowledgements it waits for the trouble.
+    pause: u64,
+    /// After how many errors in a row it gives up.
+    give_up: u64,
 }
 
 /// One round: a store, a schedule, a seed.
@@ -102,18 +113,17 @@ impl Round<'_> {
         }
     }
 
-    /// Starts a worker with the next `count` records, and lets it come as far as its pause.
+    /// Starts a worker with the next records, and lets it come as far as its pause.
     #[cfg(target_os = "linux")]
     fn paused_worker(
         &self,
         dir: &Path,
         workload: &Workload,
         ledger: &mut Ledger,
-        count: u64,
-        pause: u64,
+        plan: Plan,
     ) -> Result<Worker> {
-        let mut args = self.worker_args(dir, workload, ledger, count);
-        args.pause = Some(pause);
+        let mut args = self.worker_args(dir, workload, ledger, plan.count);
+        (args.pause, args.give_up) = (Some(plan.pause), plan.give_up);
         let mut worker = self.lab.worker(&args)?;
         match worker.paused(ledger) {
             None => Ok(worker),

@@ -1,6 +1,6 @@
 //! The schedules that need a disk of their own: power loss, a failed sync, a full disk.
 
-use super::{Round, Schedule, not_applicable};
+use super::{Plan, Round, Schedule, not_applicable};
 use crate::Result;
 use crate::disk::{Disk, Fault, Keep, Names};
 use crate::ledger::Ledger;
@@ -22,17 +22,15 @@ pub fn power_loss(round: &Round, schedule: Schedule, mut rng: Rng) -> Result<Out
     let mut disk = Disk::mount(names)?;
     let workload = round.workload(1024);
     let mut ledger = Ledger::default();
-    let mut worker = round.worker(&disk.home(), &workload, &mut ledger, 1 << 20, false)?;
-    if let Some(event) = worker.acks(rng.between(10, 150), &mut ledger) {
-        return Err(format!(
-            "{} did not get as far as the cut: {event:?}",
-            round.kind.name
-        )
-        .into());
-    }
-    disk.arm(Fault::PowerOff {
-        change: rng.between(1, 30),
-    });
+    let plan = Plan {
+        count: 1 << 20,
+        pause: rng.between(10, 150),
+        give_up: 3,
+    };
+    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, plan)?;
+    let change = rng.between(1, 30);
+    disk.arm(Fault::PowerOff { change });
+    worker.go()?;
     cut(&disk, worker, &mut ledger)?;
     let (keep, what) = match round.number.is_multiple_of(2) {
         true => (Keep::Nothing, "nothing un-synced kept"),
@@ -42,15 +40,22 @@ pub fn power_loss(round: &Round, schedule: Schedule, mut rng: Rng) -> Result<Out
     round.judge(&disk.home(), &workload, &ledger, Some(what.to_owned()))
 }
 
-/// Lets one sync fail. The host goes on as far as the store lets it; in odd rounds it is then
-/// started again, while the kernel still shows what never reached the disk. Then power fails.
+/// Lets one sync fail. In even rounds the host goes on with its next records as far as the store
+/// lets it; in odd rounds it stops at the first error and is started again, while the kernel still
+/// shows what never reached the disk. Then power fails.
 pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
     let mut disk = Disk::mount(Names::Journaled)?;
     let workload = round.workload(1024);
     let mut ledger = Ledger::default();
+    let starts_again = !round.number.is_multiple_of(2);
     let pause = rng.between(10, 120);
-    let count = pause + 80;
-    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, count, pause)?;
+    let give_up = if starts_again { 1 } else { 3 };
+    let plan = Plan {
+        count: pause + 80,
+        pause,
+        give_up,
+    };
+    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, plan)?;
     disk.arm(Fault::FailSync);
     worker.go()?;
     let mut seen = Seen::new(worker.finish(&mut ledger));
@@ -58,7 +63,7 @@ pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
         worker.bury(&mut ledger);
         return Ok(not_applicable("asked for no sync in 80 records"));
     }
-    if !round.number.is_multiple_of(2) {
+    if starts_again {
         worker.bury(&mut ledger);
         worker = round.worker(&disk.home(), &workload, &mut ledger, 30, false)?;
         seen = seen.and_then(worker.finish(&mut ledger));
@@ -77,8 +82,12 @@ pub fn full_disk(round: &Round, mut rng: Rng) -> Result<Outcome> {
     let disk = Disk::mount(Names::Journaled)?;
     let workload = round.workload(4096);
     let mut ledger = Ledger::default();
-    let pause = rng.between(10, 60);
-    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, 4000, pause)?;
+    let plan = Plan {
+        count: 4000,
+        pause: rng.between(10, 60),
+        give_up: 3,
+    };
+    let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, plan)?;
     let free_bytes = rng.between(0, 64 << 10);
     disk.arm(Fault::Full { free_bytes });
     worker.go()?;

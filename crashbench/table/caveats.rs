@@ -28,10 +28,10 @@ pub fn about(schedule: Schedule) -> &'static str {
         }
         Schedule::FailedSync => {
             "One sync answers `EIO`, and its pages then count as clean without being on disk, as on \
-             Linux. The host goes on with its next records as far as the store lets it; in odd \
-             rounds it is then started again, while the kernel still shows what is not on disk. \
-             Then power fails, and nothing un-synced survives. What was acknowledged before, between \
-             and after must be there."
+             Linux. In even rounds the host goes on with its next records as far as the store lets \
+             it; in odd rounds it stops at the first error and is started again, while the kernel \
+             still shows what is not on disk. Then power fails, and nothing un-synced survives. What \
+             was acknowledged before, between and after must be there."
         }
         Schedule::FullDisk => {
             "The disk has between 0 and 64 KiB left, 10 to 60 records of about 4 KiB in. The host \
