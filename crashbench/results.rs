@@ -221,11 +221,20 @@ fn median(sorted: &[u64]) -> u64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
+/// The directories of a round mean nothing after it.
+fn without_paths(said: &str) -> String {
+    let words = said.split(' ').map(|word| match word.rsplit_once('/') {
+        Some((directory, name)) if directory.starts_with('/') => name,
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn different<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
-    for text in texts {
-        if kept.len() < KEPT_TEXTS && !kept.iter().any(|known| known == text) {
-            kept.push(text.to_owned());
+    for text in texts.map(without_paths) {
+        if kept.len() < KEPT_TEXTS && !kept.contains(&text) {
+            kept.push(text);
         }
     }
     kept

@@ -14,12 +14,14 @@
 
 #[cfg(target_os = "linux")]
 mod fuse;
+#[cfg(target_os = "linux")]
 mod model;
 #[cfg(target_os = "linux")]
 mod mounted;
 #[cfg(target_os = "linux")]
 mod shared;
 
+#[cfg(target_os = "linux")]
 pub use model::{Keep, Names};
 #[cfg(target_os = "linux")]
 pub use mounted::{Disk, Fault, sweep};

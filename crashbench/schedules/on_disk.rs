@@ -20,11 +20,11 @@ pub fn power_loss(round: &Round, schedule: Schedule, mut rng: Rng) -> Result<Out
         _ => Names::Journaled,
     };
     let mut disk = Disk::mount(names)?;
-    let workload = round.workload(1024);
+    let workload = round.workload(record_bytes(round));
     let mut ledger = Ledger::default();
     let plan = Plan {
         count: 1 << 20,
-        pause: rng.between(10, 150),
+        pause: rng.between(10, 300),
         give_up: 3,
     };
     let mut worker = round.paused_worker(&disk.home(), &workload, &mut ledger, plan)?;
@@ -45,7 +45,7 @@ pub fn power_loss(round: &Round, schedule: Schedule, mut rng: Rng) -> Result<Out
 /// shows what never reached the disk. Then power fails.
 pub fn failed_sync(round: &Round, mut rng: Rng) -> Result<Outcome> {
     let mut disk = Disk::mount(Names::Journaled)?;
-    let workload = round.workload(1024);
+    let workload = round.workload(record_bytes(round));
     let mut ledger = Ledger::default();
     let starts_again = !round.number.is_multiple_of(2);
     let pause = rng.between(10, 120);
@@ -98,6 +98,15 @@ pub fn full_disk(round: &Round, mut rng: Rng) -> Result<Outcome> {
     }
     disk.empty_the_rest();
     Ok(seen.enter(round.judge(&disk.home(), &workload, &ledger, None)?))
+}
+
+/// Small records, and in every third and fourth round large ones, so that stores come to the end of
+/// their first file, and to their first checkpoint.
+fn record_bytes(round: &Round) -> usize {
+    match round.number % 4 {
+        0 | 1 => 1 << 10,
+        _ => 16 << 10,
+    }
 }
 
 /// Waits for the cut, kills the worker while the disk holds its requests, and lets them go.

@@ -12,26 +12,29 @@ pub fn about(schedule: Schedule) -> &'static str {
              about durability."
         }
         Schedule::PowerLoss => {
-            "Power fails before one of the next 30 writes, syncs or changes of names, 10 to 150 \
-             records in. In even rounds nothing un-synced survives; in odd rounds, by the toss of a \
-             coin, some pages of 4 KiB and some file lengths do, and a prefix of the changes of \
-             names. A sync of any file commits all names before it, as the journals of ext4 and XFS \
-             do. Rounds take less than a second, so nothing is written back for its age: the losses \
-             of stores that do not sync are those of the seconds before a cut, not of their whole \
-             past. ext4 by default also writes out a file that is renamed over another; that is not \
-             modelled, and would help `json-file`."
+            "Power fails before one of the next 30 writes, syncs or changes of names, 10 to 300 \
+             records in; these are of about 1 KiB, in every third and fourth round of about 16. In \
+             even rounds nothing un-synced survives; in odd rounds, by the toss of a coin, some \
+             pages of 4 KiB and some file lengths do, and a prefix of the changes of names. A sync \
+             of any file commits all names before it, as the journals of ext4 and XFS do. Rounds \
+             take a few seconds, so nothing is written back for its age: the losses of stores that \
+             do not sync are those of the seconds before a cut, not of their whole past. ext4 by \
+             default also writes out a file that is renamed over another; that is not modelled, and \
+             would help `json-file`."
         }
         Schedule::PowerLossPosix => {
             "The same, on a disk where a new name survives only once its directory was synced, \
              which is all that POSIX promises. ext4, XFS and btrfs keep the name of a file that was \
-             synced, so a loss in this table that is not in the one before happens on none of them."
+             synced: what is lost here for want of a name is lost on none of them."
         }
         Schedule::FailedSync => {
-            "One sync answers `EIO`, and its pages then count as clean without being on disk, as on \
-             Linux. In even rounds the host goes on with its next records as far as the store lets \
-             it; in odd rounds it stops at the first error and is started again, while the kernel \
-             still shows what is not on disk. Then power fails, and nothing un-synced survives. What \
-             was acknowledged before, between and after must be there."
+            "One sync answers `EIO`; its pages then count as clean and read as they were written, \
+             without being on disk, as on ext4 and XFS. In even rounds the host goes on with its \
+             next records as far as the store lets it; in odd rounds it stops at the first error \
+             and is started again. Then power fails, and nothing un-synced survives. What was \
+             acknowledged before, between and after must be there. Records are as in the two \
+             schedules before. A store whose next write touches the same page again carries the \
+             lost part along."
         }
         Schedule::FullDisk => {
             "The disk has between 0 and 64 KiB left, 10 to 60 records of about 4 KiB in. The host \

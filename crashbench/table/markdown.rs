@@ -155,12 +155,33 @@ fn section(out: &mut String, results: &Results, schedule: Schedule) -> std::fmt:
             writeln!(out, "- {what}: {names}.")?;
         }
     }
+    for cell in &cells {
+        remarks(out, cell)?;
+    }
+    not_applicable(out, results, schedule)?;
+    writeln!(out)
+}
+
+/// The stores that the schedule has nothing to do with, by the reason.
+fn not_applicable(out: &mut String, results: &Results, schedule: Schedule) -> std::fmt::Result {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for store in &results.stores {
-        if let Some(cell) = results.cell(&store.name, schedule) {
-            remarks(out, cell)?;
+        let Some(cell) = results
+            .cell(&store.name, schedule)
+            .filter(|cell| cell.rounds == 0)
+        else {
+            continue;
+        };
+        let why = cell.notes.join("; ");
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(&store.name),
+            None => reasons.push((why, vec![&store.name])),
         }
     }
-    writeln!(out)
+    for (why, names) in reasons {
+        writeln!(out, "- Not applicable ({why}): {}.", names.join(", "))?;
+    }
+    Ok(())
 }
 
 /// What the columns do not hold.
@@ -172,13 +193,6 @@ fn remarks(out: &mut String, cell: &Cell) -> std::fmt::Result {
         withheld,
         ..
     } = cell;
-    if cell.rounds == 0 {
-        return writeln!(
-            out,
-            "- {store}: not applicable, it {}.",
-            cell.notes.join("; it ")
-        );
-    }
     if *append_hung > 0 {
         writeln!(
             out,
@@ -198,10 +212,10 @@ fn remarks(out: &mut String, cell: &Cell) -> std::fmt::Result {
             out,
             "- {store} refused at opening {open}, at reading {read}, at verifying {verify} times; \
              {withheld} acknowledged records were not given back then. For example: `{}`",
-            without_paths(said)
+            said.replace('`', "'")
         )?;
     } else if !said.is_empty() {
-        writeln!(out, "- {store}: `{}`", without_paths(said))?;
+        writeln!(out, "- {store}: `{}`", said.replace('`', "'"))?;
     }
     Ok(())
 }
@@ -215,15 +229,6 @@ fn schedules(results: &Results) -> Vec<Schedule> {
         }
     }
     schedules
-}
-
-/// The directories of a round mean nothing after it.
-fn without_paths(said: &str) -> String {
-    let words = said.split(' ').map(|word| match word.rsplit_once('/') {
-        Some((directory, name)) if directory.starts_with('/') => name,
-        _ => word,
-    });
-    words.collect::<Vec<_>>().join(" ").replace('`', "'")
 }
 
 fn dash() -> String {
