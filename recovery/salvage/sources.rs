@@ -15,6 +15,7 @@ use crate::format::names::{self, Name};
 use crate::format::pack::PackHeader;
 use crate::format::segment::{SEGMENT_DATA, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::format::state::{STATE_FOOTER_LEN, STATE_HEADER_LEN, StateFooter, StateHeader};
+use crate::format::watermark::{WATERMARK_LEN, Watermark};
 use crate::model::finding::{Finding, Severity};
 use crate::recovery::open::read_watermark;
 use crate::snapshot::{catalog, load};
@@ -56,17 +57,13 @@ impl Sources {
         let mut names: Vec<String> = dir.list()?.into_iter().map(|entry| entry.name).collect();
         names.sort();
         let mut findings = Vec::new();
-        let manifest = match catalog::read_newest(dir) {
-            Ok(found) => found.map(|found| found.manifest),
-            Err(error) => {
-                findings.push(finding_of_error("manifest", error)?);
-                None
-            }
-        };
         let mut opened: Vec<(String, Arc<dyn File>, u64)> = Vec::new();
         for name in &names {
-            let is_ours = id_of(name).is_some() || matches!(Name::parse(name), Name::State(_));
-            if !is_ours {
+            let may_be_ours = !matches!(
+                Name::parse(name),
+                Name::Lock | Name::Tmp | Name::Quarantine | Name::Foreign
+            );
+            if !may_be_ours {
                 continue;
             }
             match dir.open(name, OpenMode::Read) {
@@ -77,11 +74,14 @@ impl Sources {
                 Err(error) => findings.push(finding_of_error("unreadable", error)?),
             }
         }
+        let votes = votes(&opened);
+        let manifest = newest_manifest(dir, &names, &votes, &mut findings)?;
         let journal = match &manifest {
             Some(manifest) => manifest.journal,
-            None => most_named(&opened),
+            None => most_named(&votes),
         };
         let mark = read_watermark(dir, journal).ok();
+        let mark = mark.or_else(|| misplaced_watermark(journal, &opened));
         let mut sources = Sources {
             journal,
             files: Vec::new(),
@@ -95,9 +95,15 @@ impl Sources {
             states: Vec::new(),
         };
         for (name, file, len) in opened {
-            match Name::parse(&name) {
-                Name::State(_) => sources.add_state(dir, name, file, len)?,
-                _ => sources.add_file(dir, name, file, len)?,
+            // What a file is, its header says; only if it does not, its name.
+            match (kind_of(&*file), Name::parse(&name)) {
+                (Some(is_pack), _) => sources.add_file(dir, name, is_pack, file, len)?,
+                (None, Name::State(_)) => sources.add_state(dir, name, file, len)?,
+                (None, _) => {
+                    if let Some((is_pack, _)) = id_of(&name) {
+                        sources.add_file(dir, name, is_pack, file, len)?;
+                    }
+                }
             }
         }
         sources
@@ -164,10 +170,15 @@ impl Sources {
         None
     }
 
-    fn add_file(&mut self, dir: &Dir, name: String, file: Arc<dyn File>, len: u64) -> Result<()> {
-        let Some((is_pack, named)) = id_of(&name) else {
-            return Ok(());
-        };
+    fn add_file(
+        &mut self,
+        dir: &Dir,
+        name: String,
+        is_pack: bool,
+        file: Arc<dyn File>,
+        len: u64,
+    ) -> Result<()> {
+        let named = id_of(&name).map_or(0, |(_, id)| id);
         let kind = if is_pack {
             FileKind::Pack
         } else {
@@ -282,13 +293,76 @@ impl Sources {
     }
 }
 
-/// The journal that most headers name.
-fn most_named(files: &[(String, Arc<dyn File>, u64)]) -> JournalId {
+/// Whether a file begins as a segment (no) or a pack (yes) does, whatever its name.
+fn kind_of(file: &dyn File) -> Option<bool> {
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
+    let got = file.read_at(&mut bytes, 0).unwrap_or(0);
+    let is = |kind| FileHeader::decode(kind, &bytes[..got]).is_ok();
+    match (is(FileKind::Segment), is(FileKind::Pack)) {
+        (false, false) => None,
+        (_, is_pack) => Some(is_pack),
+    }
+}
+
+/// The watermark page, if it stands under the name of another file.
+fn misplaced_watermark(
+    journal: JournalId,
+    files: &[(String, Arc<dyn File>, u64)],
+) -> Option<Watermark> {
+    let mut page = [0; WATERMARK_LEN];
+    files.iter().find_map(|(_, file, _)| {
+        let got = file.read_at(&mut page, 0).unwrap_or(0);
+        Watermark::decode_page(journal, &page[..got]).ok()
+    })
+}
+
+/// The newest manifest that validates and is of this journal: others' files are there too, after
+/// somebody copied one over. A manifest whose journal no other file names is not believed as
+/// long as there is another.
+fn newest_manifest(
+    dir: &Dir,
+    names: &[String],
+    votes: &BTreeMap<JournalId, usize>,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Manifest>> {
+    let generations = names.iter().filter_map(|name| match Name::parse(name) {
+        Name::Manifest(generation) => Some(generation),
+        _ => None,
+    });
+    let mut generations: Vec<u64> = generations.collect();
+    generations.sort_unstable_by_key(|generation| std::cmp::Reverse(*generation));
+    let mut of_others = Vec::new();
+    for generation in generations {
+        match catalog::read(dir, generation) {
+            Ok(Ok(manifest)) if votes.is_empty() || votes.contains_key(&manifest.journal) => {
+                for generation in of_others {
+                    let what = "a manifest of another journal: left out";
+                    let finding = Finding::new(Severity::Damage, "foreign", what);
+                    findings.push(finding.in_file(names::manifest(generation)));
+                }
+                return Ok(Some(manifest));
+            }
+            Ok(Ok(manifest)) => of_others.push(manifest.generation),
+            // It is named with all that do not validate.
+            Ok(Err(_)) => {}
+            Err(error) => findings.push(finding_of_error("manifest", error)?),
+        }
+    }
+    for generation in of_others {
+        let what = "a manifest of a journal that no other file is of: left out";
+        let finding = Finding::new(Severity::Damage, "foreign", what);
+        findings.push(finding.in_file(names::manifest(generation)));
+    }
+    Ok(None)
+}
+
+/// How many headers name which journal.
+fn votes(files: &[(String, Arc<dyn File>, u64)]) -> BTreeMap<JournalId, usize> {
     let mut votes: BTreeMap<JournalId, usize> = BTreeMap::new();
     for (name, file, _) in files {
-        let kind = match Name::parse(name) {
-            Name::Pack(_) => FileKind::Pack,
-            Name::State(_) => FileKind::State,
+        let kind = match (kind_of(&**file), Name::parse(name)) {
+            (Some(true), _) => FileKind::Pack,
+            (None, Name::State(_)) => FileKind::State,
             _ => FileKind::Segment,
         };
         let mut bytes = [0; SEGMENT_HEADER_LEN];
@@ -298,6 +372,11 @@ fn most_named(files: &[(String, Arc<dyn File>, u64)]) -> JournalId {
             *votes.entry(header.journal).or_default() += 1;
         }
     }
-    let most = votes.into_iter().max_by_key(|(_, votes)| *votes);
-    most.map(|(journal, _)| journal).unwrap_or_default()
+    votes
+}
+
+/// The journal that most headers name.
+fn most_named(votes: &BTreeMap<JournalId, usize>) -> JournalId {
+    let most = votes.iter().max_by_key(|(_, votes)| **votes);
+    most.map(|(journal, _)| *journal).unwrap_or_default()
 }

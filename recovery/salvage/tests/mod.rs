@@ -1,6 +1,7 @@
 //! Whatever is damaged: the rest is kept, nothing is invented, and the result opens.
 
 mod invented;
+mod misplaced;
 mod whose;
 
 use super::*;
