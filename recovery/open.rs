@@ -202,6 +202,7 @@ fn recover(
             .apply_group(segment.id(), at.offset, group)
             .map_err(|misfit| misfit.into_error(segment))
     })?;
+    end.hold_against_page(&segments, mark.is_ok());
     if let Some(corruption) = end.corruption.take() {
         return Err(name_missing(&dir, &segments, mark.as_ref().ok(), corruption).into());
     }

@@ -118,6 +118,22 @@ pub(crate) struct Known {
     pub closed_at: Option<(SegmentId, u64)>,
 }
 
+impl LogEnd {
+    /// Refuses to take a segment whose header is broken for one that holds nothing, unless the
+    /// watermark page says so. A header is durable before the file has its name, so no crash
+    /// breaks it; and without the page nothing tells what was in there.
+    pub fn hold_against_page(&mut self, segments: &Segments, page_validates: bool) {
+        if self.verdict != Verdict::Recreate || page_validates {
+            return;
+        }
+        let behind = segments.broken.range(self.point.segment..).next();
+        if let Some((_, (_, why))) = behind {
+            self.verdict = Verdict::Corrupt(verdict::Reason::HeaderLost);
+            self.corruption = Some(why.clone());
+        }
+    }
+}
+
 /// Reads the log from `from` on and hands every group to `on_group`, up to the first position
 /// that is not the next one; then looks behind it for what proves that something was lost.
 ///
@@ -150,6 +166,16 @@ pub(crate) fn read_log(
     }
     let mut stop = None;
     let mut empty = Vec::new();
+    // Where the next group belongs, if that is not where the walk ended: behind a sealed segment
+    // it belongs into the next one, also if nothing is there.
+    let mut belongs = None;
+    let mut missing = None;
+    let mut sealed = None;
+    let start_of = |segment, point| ReplayPoint {
+        segment,
+        offset: SEGMENT_DATA,
+        ..point
+    };
     let ids = segments.whole.keys().chain(segments.broken.keys());
     let mut ids: Vec<SegmentId> = ids.copied().filter(|id| *id >= from.segment).collect();
     ids.sort();
@@ -165,9 +191,18 @@ pub(crate) fn read_log(
             break;
         };
         match reader.read_segment(segment, *id == from.segment, &mut on_group)? {
-            SegmentEnd::GoesOn => {}
-            SegmentEnd::Empty => empty.push(*id),
+            SegmentEnd::GoesOn => (belongs, sealed) = (None, Some(*id)),
+            SegmentEnd::Empty => {
+                belongs.get_or_insert(start_of(*id, reader.point));
+                empty.push(*id);
+            }
             SegmentEnd::Stops(at, found) => {
+                // The log leaves a segment for the next number. If what follows does not follow
+                // on, and that number is not there, it is what is missing.
+                let next = sealed.map(SegmentId::next).filter(|next| next < id);
+                if found == Found::OutOfOrder && at.offset == SEGMENT_DATA && empty.is_empty() {
+                    missing = next;
+                }
                 stop = Some((i, at, found));
                 break;
             }
@@ -191,7 +226,12 @@ pub(crate) fn read_log(
         corruption: None,
     };
     if !ends_where_closed(segments, &ids, stop, known, &mut end)? {
-        judge(dir, segments, &ids, stop, &mut end)?;
+        judge(dir, segments, &ids, stop, belongs, &mut end)?;
+    }
+    if let (Some(corruption), Some(id)) = (&mut end.corruption, missing) {
+        corruption.path = dir.join(&names::segment(id));
+        (corruption.segment, corruption.offset) = (Some(id), None);
+        corruption.what = "a segment is missing".to_owned();
     }
     let proven_lsn = end.proven_lsn;
     end.unproven.retain(|group| group.end_lsn > proven_lsn);
@@ -354,13 +394,15 @@ fn judge(
     segments: &Segments,
     ids: &[SegmentId],
     stop: Option<(usize, ReplayPoint, Found)>,
+    belongs: Option<ReplayPoint>,
     end: &mut LogEnd,
 ) -> Result<()> {
     let Some((i, at, found)) = stop else {
         // The log was read to the last segment's end.
         if end.proven_lsn > end.point.next_lsn {
             end.verdict = Verdict::Corrupt(verdict::Reason::ProvenLost);
-            end.corruption = Some(describe(dir, end.point, end, verdict::Reason::ProvenLost));
+            let at = belongs.unwrap_or(end.point);
+            end.corruption = Some(describe(dir, at, end, verdict::Reason::ProvenLost));
         }
         return Ok(());
     };
@@ -394,7 +436,10 @@ fn judge(
     };
     end.verdict = verdict::verdict(&facts);
     match end.verdict {
-        Verdict::Corrupt(reason) => end.corruption = Some(describe(dir, at, end, reason)),
+        Verdict::Corrupt(reason) => {
+            let at = belongs.unwrap_or(at);
+            end.corruption = Some(describe(dir, at, end, reason));
+        }
         Verdict::TornTail => {
             if let Some(segment) = segments.whole.get(&at.segment) {
                 end.torn_bytes = torn_bytes(segment, at.offset)?;

@@ -84,7 +84,7 @@ impl View {
         check_present(dir, &segments, &image)?;
         let mut bound = known.lsn;
         let mut held_back = None;
-        let end = read_log(dir, &segments, image.point, known, |segment, at, group| {
+        let mut end = read_log(dir, &segments, image.point, known, |segment, at, group| {
             bound = bound.max(group.header.durable_lsn);
             if held_back.is_some() || at.end_lsn > bound {
                 held_back.get_or_insert(at.before);
@@ -94,6 +94,7 @@ impl View {
                 .apply_group(segment.id(), at.offset, group)
                 .map_err(|misfit| misfit.into_error(segment))
         })?;
+        end.hold_against_page(&segments, mark.is_ok());
         if let Some(corruption) = end.corruption {
             // A writer goes on while this reads: behind a group that was seen half written
             // there may be whole ones by now. What was durable at the beginning has been read.

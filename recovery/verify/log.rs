@@ -117,7 +117,10 @@ fn replay(
     );
     verifier.report.sessions = image.state.sessions().count() as u64;
     let end = match read {
-        Ok(end) => end,
+        Ok(mut end) => {
+            end.hold_against_page(segments, catalog.mark.is_some());
+            end
+        }
         Err(error) => {
             checker.say(finding_of_error("log", error)?);
             let behind = survey(checker, segments, Some(from), None)?;
