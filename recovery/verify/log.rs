@@ -478,12 +478,19 @@ impl Survey<'_> {
             Stop::Fault(fault) => {
                 let mut later = self.segments.whole.range(segment.id().next()..);
                 let is_unused = at == SEGMENT_DATA;
+                // A snapshot knows that the log reached further.
+                let is_covered = |until: &ReplayPoint| {
+                    until.segment == segment.id() && at < until.offset && !goes_on
+                };
+                let covered = self.until.filter(is_covered);
                 // The end of the log, or of what was never used.
-                if !goes_on && (later.next().is_none() || is_unused) {
+                let is_end = later.next().is_none() || is_unused;
+                if !goes_on && is_end && covered.is_none() {
                     return;
                 }
                 let mut finding = finding("group", fault.fault.to_string());
                 finding.lsn_from = self.expected;
+                finding.lsn_to = covered.map(|until| until.next_lsn);
                 self.checker.say(finding);
                 // The record after the loss is known when the next group is taken.
                 self.is_named = true;

@@ -340,3 +340,29 @@ fn verifying_while_a_thread_appends_and_compacts_finds_nothing() {
     }
     writer.join().expect("writes");
 }
+
+/// The newest segment is cut, below what a snapshot covers: reading there is refused, and verify,
+/// which took the cut for the end of the log, said that everything was sound.
+#[test]
+fn a_cut_below_the_snapshot_is_seen() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 1, 6);
+    let end = journal.durable_lsn();
+    journal.close().expect("closes");
+    let name = home.logged().pop().expect("a segment");
+    let bytes = home.read(&name);
+    for blocks in 1..6 {
+        for more in [0, 1, 100] {
+            home.write(&name, &bytes[..blocks * 4096 + more]);
+            let report = verify(&home.path).expect("verifies");
+            assert!(!report.is_sound(), "{blocks} {more}: {report}");
+            let named = report.damage().find(|f| f.file.as_deref() == Some(&*name));
+            let named = named.expect("the segment is named");
+            assert_eq!(named.offset, Some(blocks as u64 * 4096), "{report}");
+            assert_eq!(named.lsn_to, Some(end), "{report}");
+        }
+    }
+    home.write(&name, &bytes);
+    assert!(verify(&home.path).expect("verifies").is_sound());
+}
