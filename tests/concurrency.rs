@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
+use turnkeep::storage::sim::SimDisk;
 use turnkeep::{Durability, Error, Journal, Lsn, Options, Seq};
 
 fn home() -> tempfile::TempDir {
@@ -274,4 +275,61 @@ fn compaction_in_the_background_moves_records_under_readers_and_loses_none() {
             assert!(text.starts_with(&format!("{n}:")), "{n}: {}", &text[..10]);
         }
     }
+}
+
+struct Release<'d>(&'d SimDisk);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+    }
+}
+
+/// A disk behind a controller that resets itself takes half a minute for one sync. Whoever reads
+/// the log goes on, whoever waits waits, nobody is told too early, and nothing grows without bound.
+#[test]
+fn a_sync_that_takes_very_long_holds_up_only_those_who_wait_for_it() {
+    let disk = SimDisk::new(30);
+    let options = small()
+        .max_pending_bytes(8 << 10)
+        .storage(Arc::new(disk.clone()));
+    let (journal, _) = options.open("/j").expect("opens");
+    let session = journal.session("s").expect("opens");
+    session.append("note", "before").expect("is kept");
+    let durable = journal.durable_lsn();
+
+    disk.hold_syncs();
+    thread::scope(|scope| {
+        // Also if a check fails, or the scope would wait forever.
+        let release = Release(&disk);
+        let append = scope.spawn(|| session.append("note", "held").expect("is kept"));
+        while disk.held_syncs() == 0 {
+            thread::yield_now();
+        }
+        disk.advance_ms(30_000);
+        // Room for what may be pending, and then a refusal.
+        let mut tickets = Vec::new();
+        let refused = loop {
+            match session.try_submit("note", vec![b'x'; 500]) {
+                Ok(ticket) => tickets.push(ticket),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, Error::Backpressure { pending_bytes } if pending_bytes > 4000));
+        assert!(!append.is_finished());
+        assert_eq!(journal.durable_lsn(), durable);
+        assert!(tickets.iter().all(|ticket| !ticket.is_durable()));
+        let log = journal.read(Lsn::new(1)).expect("reads");
+        let last = log.last().expect("there are records").expect("reads");
+        assert_eq!(last.content, b"before", "nobody sees what may be lost");
+
+        drop(release);
+        let lsn = append.join().expect("no panic");
+        assert!(lsn >= durable);
+        for ticket in tickets {
+            ticket.wait().expect("is kept");
+        }
+    });
+    assert!(journal.durable_lsn() > durable);
+    journal.close().expect("closes");
 }

@@ -6,7 +6,7 @@ use super::{Shared, SimDisk};
 use crate::storage::{
     DirEntry, File, Holder, Lock, LockError, Map, OpenMode, PAGE_LEN, Page, Storage, lock,
 };
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, wait};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -20,6 +20,17 @@ impl Shared {
             return Err(powered_off());
         }
         Ok(state)
+    }
+}
+
+impl Shared {
+    fn wait_while_held(&self) {
+        let mut held = self.held.lock();
+        held.waiting += 1;
+        while held.holds {
+            wait(&self.released, &mut held);
+        }
+        held.waiting -= 1;
     }
 }
 
@@ -150,6 +161,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.shared.wait_while_held();
         self.enter()?.sync_data(self.id)
     }
 

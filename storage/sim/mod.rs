@@ -13,11 +13,15 @@
 //! - **Names.** Created, renamed and removed names are pending until their directory is synced.
 //! - **Failed syncs.** They mark sectors clean without making them durable. The process goes
 //!   on to see its bytes and later syncs succeed; a power loss brings the old ones back.
+//! - **Time.** A sync can be held for as long as one likes ([`SimDisk::hold_syncs`]).
 //! - **Space.** A full disk cuts a write at any byte. Overwriting what has space needs none.
 //! - **Death.** A kill keeps everything visible. After a kill or a power loss, every handle of
 //!   the dead process fails for good, so that threads it left behind cannot touch the disk.
 //!
-//! What is not: latency, links, permissions, directories as targets of a rename, sectors that
+//! A recording keeps every state of a run, and each moment of it can be made into every crash
+//! state it has, one by one ([`SimDisk::start_recording`]).
+//!
+//! What is not: links, permissions, directories as targets of a rename, sectors that
 //! rot without being told to ([`SimDisk::rot`]).
 //!
 //! ```
@@ -54,7 +58,7 @@ pub use crash::{CrashModel, Keep, NameModel};
 pub use faults::{FaultError, OpKind, is_powered_off};
 pub use moment::{Harm, Moment, Pending};
 
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 use disk::{Node, ROOT, State};
 use file::FileNode;
 use std::fmt;
@@ -78,6 +82,15 @@ pub struct SimDisk {
 struct Shared {
     /// Held for the length of one operation.
     state: Mutex<State>,
+    /// Whether syncs of files wait, and how many do.
+    held: Mutex<Held>,
+    released: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    holds: bool,
+    waiting: usize,
 }
 
 impl Clone for SimDisk {
@@ -114,6 +127,8 @@ impl SimDisk {
         SimDisk {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
+                held: Mutex::new(Held::default()),
+                released: Condvar::new(),
             }),
             life: None,
         }
@@ -219,6 +234,23 @@ impl SimDisk {
     /// Lets time pass. (Each operation takes a millisecond.)
     pub fn advance_ms(&self, ms: u64) {
         self.shared.state.lock().clock_ms += ms;
+    }
+
+    /// From here on no sync of a file comes to its end, until [`SimDisk::release_syncs`]: a disk
+    /// that takes its time. Everything else goes on meanwhile.
+    pub fn hold_syncs(&self) {
+        self.shared.held.lock().holds = true;
+    }
+
+    /// Lets the syncs go on that wait, and all later ones.
+    pub fn release_syncs(&self) {
+        self.shared.held.lock().holds = false;
+        self.shared.released.notify_all();
+    }
+
+    /// How many syncs wait.
+    pub fn held_syncs(&self) -> usize {
+        self.shared.held.lock().waiting
     }
 
     /// Flips the bits `xor` of the byte at `offset`: on the medium, and for every reader.
