@@ -10,9 +10,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// States of journals in the making, over all jobs.
-static CREATED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
-
 /// One workload under one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -44,25 +41,18 @@ impl Job {
     ///
     /// # Errors
     /// The first state that breaks a promise.
-    pub fn run(&self, counts: &mut Counts) -> Result<(), Broken> {
-        self.run_at(self.model.depth(self.seed), counts)
+    pub fn run(&self, counts: &mut Counts, seen: &mut Seen) -> Result<(), Broken> {
+        self.run_at(self.model.depth(self.seed), counts, seen)
     }
 
     /// As [`Job::run`], as thoroughly as that.
     ///
     /// # Errors
     /// As [`Job::run`].
-    pub fn run_at(&self, depth: Depth, counts: &mut Counts) -> Result<(), Broken> {
+    pub fn run_at(&self, depth: Depth, counts: &mut Counts, seen: &mut Seen) -> Result<(), Broken> {
         let trace = self.recorded()?;
         let mut explorer = Explorer::new(&trace, self.model.crash(), depth);
-        let mut seen = Seen::new();
-        let done = explorer.run(&mut seen);
-        if self.kind == Kind::Create {
-            // Until a journal has its id, it is like any other.
-            let mut created = CREATED.lock().expect("nobody panics with it");
-            let known = seen.keys().filter(|hash| !created.insert(**hash)).count();
-            explorer.counts.unique -= known as u64;
-        }
+        let done = explorer.run(seen);
         *counts += explorer.counts;
         done
     }
@@ -148,6 +138,7 @@ pub fn run(goal: Goal) -> Report {
     let began = Instant::now();
     let (next, unique) = (AtomicU64::new(0), AtomicU64::new(0));
     let stop = AtomicBool::new(false);
+    let created = Mutex::new(BTreeSet::new());
     let report = Mutex::new(Report {
         by_model: Default::default(),
         workloads: 0,
@@ -162,7 +153,14 @@ pub fn run(goal: Goal) -> Report {
         {
             let job = Job::nth(next.fetch_add(1, Ordering::Relaxed));
             let mut counts = Counts::default();
-            let done = job.run(&mut counts);
+            let mut seen = Seen::new();
+            let done = job.run(&mut counts, &mut seen);
+            if job.kind == Kind::Create {
+                // Until a journal has its id, it is like any other.
+                let mut created = created.lock().expect("nobody panics with it");
+                let known = seen.keys().filter(|hash| !created.insert(**hash));
+                counts.unique -= known.count() as u64;
+            }
             unique.fetch_add(counts.unique, Ordering::Relaxed);
             let mut report = report.lock().expect("nobody panics with it");
             report.by_model[job.model as usize] += counts;

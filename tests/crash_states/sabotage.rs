@@ -2,7 +2,7 @@
 //! be found, by the layer that is named here, and the table says after how much.
 
 use crate::choices::Budget;
-use crate::explore::{Counts, Depth};
+use crate::explore::{Counts, Depth, Seen};
 use crate::faults;
 use crate::models::Model;
 use crate::run::Job;
@@ -113,7 +113,7 @@ fn states(model: Model, limit: u64, after: &mut u64) -> Option<String> {
             seed: 1 + n as u64,
             model,
         };
-        let done = job.run_at(depth, &mut counts);
+        let done = job.run_at(depth, &mut counts, &mut Seen::new());
         *after = counts.unique;
         if let Err(broken) = done {
             return Some(broken.story);
