@@ -4,13 +4,17 @@
 //! a writer under ptrace, kills it at every system call it makes and makes every call fail in every
 //! way it can. What the rigs share: a [`script`] of what a host does, the [`ledger`] of what was
 //! acknowledged, kept outside of the journal's disk, and the [`check`] of a journal after it.
+//! [`fuse`] is a file system that forgets what was not synced: there a power cut can be had.
 //!
 //! What this does not show: a killed process leaves the page cache, so [`stops`] shows that steps
 //! are atomic and errors are told, never that anything is durable.
 //!
 //! Only for Linux; the system-call stopper only for x86-64.
 
+pub mod arguments;
 pub mod check;
+#[cfg(target_os = "linux")]
+pub mod fuse;
 pub mod ledger;
 #[path = "../tests/power_loss/oracle.rs"]
 pub mod oracle;

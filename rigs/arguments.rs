@@ -1,0 +1,34 @@
+//! Options of the rigs' commands: names with numbers.
+
+use std::collections::BTreeMap;
+
+/// What was given on the command line.
+#[derive(Clone, Debug)]
+pub struct Arguments(BTreeMap<String, u64>);
+
+impl Arguments {
+    /// Reads them. Anything unknown, or without a number, ends the program with a word.
+    pub fn read(known: &[&str]) -> Arguments {
+        let mut found = BTreeMap::new();
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let value = words.next().and_then(|value| value.parse().ok());
+            match value {
+                Some(value) if known.contains(&word.as_str()) => drop(found.insert(word, value)),
+                _ => {
+                    eprintln!(
+                        "{word}: options are {}, each with a number",
+                        known.join(", ")
+                    );
+                    std::process::exit(2);
+                }
+            }
+        }
+        Arguments(found)
+    }
+
+    /// The number given to `name`, or `usual`.
+    pub fn number(&self, name: &str, usual: u64) -> u64 {
+        self.0.get(name).copied().unwrap_or(usual)
+    }
+}
