@@ -51,14 +51,17 @@ impl Folded {
 
     /// Notes that a session has lost records, as far as they had not been erased.
     pub(super) fn miss(&mut self, session: SessionNo, from: Seq, to: Seq, is_certain: bool) {
-        let next = self.state.next_seq(session);
-        let is_missed = |seq: &Seq| {
-            self.state.is_visible(session, *seq) || next.is_some_and(|next| next <= *seq)
+        let Some(state) = self.state.session(session) else {
+            return;
         };
-        let missed = (from.get()..to.get()).map(Seq::new).filter(is_missed);
-        let missed: Vec<Seq> = missed.collect();
-        for range in missed.chunk_by(|a, b| a.next() == *b) {
-            let (from, to) = (range[0], range[range.len() - 1].next());
+        // By ranges: how long one is, a number on the disk says.
+        let mut missed = vec![(from, to)];
+        let holes = &state.holes;
+        let first = holes.partition_point(|(_, end)| *end <= from);
+        for (start, end) in holes[first..].iter().take_while(|(start, _)| *start < to) {
+            cut(&mut missed, *start, *end);
+        }
+        for (from, to) in missed {
             if is_certain {
                 self.lose(session, from, to);
             } else {
