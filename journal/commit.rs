@@ -58,6 +58,24 @@ pub(crate) enum Admission<T> {
     Segment { capacity: u64 },
 }
 
+impl<T> Admission<T> {
+    /// The same with another value.
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Admission<U> {
+        match self {
+            Admission::Accepted { value, end_lsn } => Admission::Accepted {
+                value: with(value),
+                end_lsn,
+            },
+            Admission::Already { value, end_lsn } => Admission::Already {
+                value: with(value),
+                end_lsn,
+            },
+            Admission::Wait { pending_bytes } => Admission::Wait { pending_bytes },
+            Admission::Segment { capacity } => Admission::Segment { capacity },
+        }
+    }
+}
+
 /// How soon an accepted record must be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Want {

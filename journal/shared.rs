@@ -162,23 +162,22 @@ impl Shared {
         durability: Durability,
         record: &NewRecord<'_>,
     ) -> Result<(Accepted, u64)> {
-        let mut scratch = SCRATCH.take();
-        let result = self.append_with(&mut scratch, durability, record);
-        SCRATCH.set(scratch);
+        let mut payload = PAYLOAD.take();
+        let result = self.append_with(&mut payload, durability, record);
+        PAYLOAD.set(payload);
         result
     }
 
     fn append_with(
         &self,
-        scratch: &mut Scratch,
+        payload: &mut Vec<u8>,
         durability: Durability,
         record: &NewRecord<'_>,
     ) -> Result<(Accepted, u64)> {
-        let prepared = record.encode(&mut scratch.payload, self.dir.storage().unix_ms())?;
-        let accepted = &mut scratch.accepted;
-        let mut offer = |tail: &mut Tail| tail.admit(std::slice::from_ref(&prepared), accepted);
+        let prepared = record.encode(payload, self.dir.storage().unix_ms())?;
+        let mut offer = |tail: &mut Tail| tail.admit(&prepared);
         let prepare = |capacity| self.prepare_segment(capacity);
-        let ((), end_lsn) = match durability {
+        let accepted = match durability {
             Durability::Durable => self.commit.append(Want::Durable, &prepare, &mut offer)?,
             Durability::Buffered => self.commit.append(Want::Written, &prepare, &mut offer)?,
             Durability::Relaxed(within) => {
@@ -187,26 +186,24 @@ impl Shared {
             }
         };
         self.ring_if_needed();
-        Ok((scratch.accepted[0], end_lsn))
+        Ok(accepted)
     }
 
     /// As [`Shared::append`], without waiting for anything but room.
     pub(crate) fn submit(&self, may_wait: bool, record: &NewRecord<'_>) -> Result<(Accepted, u64)> {
-        let mut scratch = SCRATCH.take();
+        let mut payload = PAYLOAD.take();
         let result = record
-            .encode(&mut scratch.payload, self.dir.storage().unix_ms())
+            .encode(&mut payload, self.dir.storage().unix_ms())
             .and_then(|prepared| {
-                let accepted = &mut scratch.accepted;
                 self.commit.submit(
                     Want::Durable,
                     None,
                     may_wait,
                     &|capacity| self.prepare_segment(capacity),
-                    &mut |tail: &mut Tail| tail.admit(std::slice::from_ref(&prepared), accepted),
+                    &mut |tail: &mut Tail| tail.admit(&prepared),
                 )
-            })
-            .map(|((), end_lsn)| (scratch.accepted[0], end_lsn));
-        SCRATCH.set(scratch);
+            });
+        PAYLOAD.set(payload);
         self.ring_if_needed();
         result
     }
@@ -231,16 +228,15 @@ impl Shared {
             .zip(&mut payloads)
             .map(|(record, payload)| record.encode(payload, at_ms))
             .collect::<Result<Vec<_>>>()?;
-        let mut accepted = Vec::with_capacity(records.len());
-        let ((), end_lsn) = self.commit.submit(
+        let accepted = self.commit.submit(
             Want::Durable,
             None,
             true,
             &|capacity| self.prepare_segment(capacity),
-            &mut |tail: &mut Tail| tail.admit(&prepared, &mut accepted),
+            &mut |tail: &mut Tail| tail.admit_all(&prepared),
         )?;
         self.ring_if_needed();
-        Ok((accepted, end_lsn))
+        Ok(accepted)
     }
 
     /// Looks at the fold, and returns when all that `look` saw is durable. `look` also gives
@@ -422,13 +418,7 @@ impl<'a> NewRecord<'a> {
     }
 }
 
-/// Memory that each appending thread keeps, so that an append allocates nothing.
-#[derive(Default)]
-struct Scratch {
-    payload: Vec<u8>,
-    accepted: Vec<Accepted>,
-}
-
 thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
+    /// Memory that each appending thread keeps, so that an append allocates nothing.
+    static PAYLOAD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }

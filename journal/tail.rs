@@ -194,92 +194,92 @@ impl Tail {
         self.rotate_wanted
     }
 
-    /// Accepts all of `records` or none. Several records are one batch, in one group.
-    pub(crate) fn admit(
+    /// Accepts a record, unless it says what a record before it said.
+    pub(crate) fn admit(&mut self, record: &Prepared<'_>) -> Result<Admission<Accepted>> {
+        let bytes = frame_len(record.payload.len());
+        if let Some(obstacle) = self.obstacle(std::slice::from_ref(record), bytes)? {
+            return Ok(obstacle);
+        }
+        match self.verdict(record)? {
+            Verdict::Accept => {
+                let value = self.fold(record)?;
+                self.stage_frame(record, value, 0);
+                Ok(Admission::Accepted {
+                    value,
+                    end_lsn: self.next_lsn.get(),
+                })
+            }
+            // Its place is below everything accepted so far.
+            Verdict::Existing { seq, .. } | Verdict::Duplicate { seq } => Ok(Admission::Already {
+                value: Accepted {
+                    lsn: Lsn::default(),
+                    session: record.session,
+                    seq,
+                    existing: true,
+                },
+                end_lsn: self.next_lsn.get(),
+            }),
+        }
+    }
+
+    /// Accepts all of `records` or none, as one batch in one group. One record is not a batch.
+    pub(crate) fn admit_all(
         &mut self,
         records: &[Prepared<'_>],
-        accepted: &mut Vec<Accepted>,
-    ) -> Result<Admission<()>> {
-        accepted.clear();
-        let bytes: usize = records.iter().map(|r| frame_len(r.payload.len())).sum();
-        self.check_sizes(records, bytes)?;
-        if self.staged_bytes() > 0 || self.in_flight_bytes > 0 {
-            let pending = self.pending_bytes();
-            if pending + bytes > self.limits.max_pending_bytes {
-                return Ok(Admission::Wait {
-                    pending_bytes: pending as u64,
-                });
-            }
-        }
-        if let Some(capacity) = self.missing_room(bytes) {
-            return Ok(Admission::Segment { capacity });
-        }
+    ) -> Result<Admission<Vec<Accepted>>> {
         if let [record] = records {
-            match self.verdict(record)? {
-                Verdict::Accept => {}
-                Verdict::Existing { seq, .. } | Verdict::Duplicate { seq } => {
-                    // Its place is below everything accepted so far.
-                    let (lsn, session) = (Lsn::default(), record.session);
-                    accepted.push(Accepted {
-                        lsn,
-                        session,
-                        seq,
-                        existing: true,
-                    });
-                    return Ok(Admission::Already {
-                        value: (),
-                        end_lsn: self.next_lsn.get(),
-                    });
-                }
-            }
-            let place = self.accept(record, 0)?;
-            accepted.push(place);
-        } else {
-            self.admit_batch(records, accepted)?;
+            return Ok(self.admit(record)?.map(|place| vec![place]));
+        }
+        let bytes = records.iter().map(|r| frame_len(r.payload.len())).sum();
+        if let Some(obstacle) = self.obstacle(records, bytes)? {
+            return Ok(obstacle);
         }
         Ok(Admission::Accepted {
-            value: (),
+            value: self.admit_batch(records)?,
             end_lsn: self.next_lsn.get(),
         })
     }
 
+    /// What keeps `bytes` of frames from being accepted now, if anything does.
+    fn obstacle<T>(&self, records: &[Prepared<'_>], bytes: usize) -> Result<Option<Admission<T>>> {
+        self.check_sizes(records, bytes)?;
+        let pending = self.pending_bytes();
+        if pending > 0 && pending + bytes > self.limits.max_pending_bytes {
+            return Ok(Some(Admission::Wait {
+                pending_bytes: pending as u64,
+            }));
+        }
+        let missing = self.missing_room(bytes);
+        Ok(missing.map(|capacity| Admission::Segment { capacity }))
+    }
+
     /// Checks each record against the fold of those before it. If one is refused, the fold is
     /// put back as it was, and nothing was staged.
-    fn admit_batch(
-        &mut self,
-        records: &[Prepared<'_>],
-        accepted: &mut Vec<Accepted>,
-    ) -> Result<()> {
+    fn admit_batch(&mut self, records: &[Prepared<'_>]) -> Result<Vec<Accepted>> {
         let before = self
             .state
             .savepoint(records.iter().map(|record| record.session));
         let first_lsn = self.next_lsn;
-        let mut refused = None;
-        for record in records {
-            let place = match self.verdict(record) {
-                Ok(Verdict::Accept) => self.fold(record),
-                Ok(Verdict::Existing { seq, .. } | Verdict::Duplicate { seq }) => {
+        let places: Result<Vec<Accepted>> = records
+            .iter()
+            .map(|record| match self.verdict(record)? {
+                Verdict::Accept => self.fold(record),
+                Verdict::Existing { seq, .. } | Verdict::Duplicate { seq } => {
                     let why = format!("an idempotency key in it already belongs to record {seq}");
                     Err(Error::Invalid { what: "batch", why })
                 }
-                Err(refusal) => Err(refusal),
-            };
-            match place {
-                Ok(place) => accepted.push(place),
-                Err(refusal) => {
-                    refused = Some(refusal);
-                    break;
-                }
+            })
+            .collect();
+        let places = match places {
+            Ok(places) => places,
+            Err(refusal) => {
+                self.next_lsn = first_lsn;
+                self.state.rollback(before);
+                return Err(refusal);
             }
-        }
-        if let Some(refusal) = refused {
-            accepted.clear();
-            self.next_lsn = first_lsn;
-            self.state.rollback(before);
-            return Err(refusal);
-        }
+        };
         let last = records.len().saturating_sub(1);
-        for (i, (record, place)) in records.iter().zip(accepted.iter()).enumerate() {
+        for (i, (record, place)) in records.iter().zip(&places).enumerate() {
             let flags = if i == last {
                 IN_BATCH | BATCH_END
             } else {
@@ -287,7 +287,7 @@ impl Tail {
             };
             self.stage_frame(record, *place, flags);
         }
-        Ok(())
+        Ok(places)
     }
 
     fn verdict(&self, record: &Prepared<'_>) -> Result<Verdict> {
@@ -299,12 +299,6 @@ impl Tail {
         self.state
             .check(&draft)
             .map_err(|refusal| self.refused(record, refusal))
-    }
-
-    fn accept(&mut self, record: &Prepared<'_>, flags: u8) -> Result<Accepted> {
-        let place = self.fold(record)?;
-        self.stage_frame(record, place, flags);
-        Ok(place)
     }
 
     /// Gives the record its place and folds it.
