@@ -34,7 +34,7 @@ fn the_host_in_the_readme_is_the_example_that_compiles() {
 fn links_between_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "docs/evidence"] {
         let listed = fs::read_dir(root.join(folder)).expect("the folder can be listed");
         let paths = listed.map(|entry| entry.expect("the entry can be read").path());
         pages.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "md")));
