@@ -154,7 +154,9 @@ pub fn page(file: &fs::File) -> io::Result<Arc<dyn Page>> {
         ));
     }
     // `map_raw` gives out no reference, so making it takes no promise; `store` does.
-    let map = MmapOptions::new().len(PAGE_LEN).map_raw(file)?;
+    // Read into memory now, where failing has a name: a first store that has to wait for the disk
+    // ends the process with SIGBUS if the disk does not answer.
+    let map = MmapOptions::new().len(PAGE_LEN).populate().map_raw(file)?;
     if sys::file_overwrites_in_place(file) {
         Ok(Arc::new(MappedPage { map }))
     } else {
