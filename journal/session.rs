@@ -237,9 +237,24 @@ impl Session {
 
     /// Reads durable records by their place in the session, forwards, or backwards with
     /// [`Iterator::rev`]. Truncated and cleared records are not there.
+    ///
+    /// What was accepted in this session before the call is waited for, so that a host reads what
+    /// it wrote: beside a sync that takes long this takes as long. [`Journal::read`] does not wait.
+    ///
+    /// # Errors
+    /// [`Error::SessionDeleted`]. Damage is an item of its own. After a failed sync what is
+    /// durable still reads.
     pub fn read(&self, range: impl RangeBounds<Seq>) -> Result<Entries> {
         let (from, to) = super::entries::bounds(range);
-        let holes = self.look(|state| state.holes.clone())?;
+        let holes = match self.look(|state| state.holes.clone()) {
+            // A truncation among what is not durable hides records until the journal is opened
+            // again, which decides whether it happened.
+            Err(Error::Poisoned { .. }) => self.journal.shared.commit.with_stage(|tail| {
+                let state = tail.state.session(self.no);
+                state.map(|state| state.holes.clone()).unwrap_or_default()
+            }),
+            holes => holes?,
+        };
         Ok(Entries::new(
             self.journal.shared.index.clone(),
             self.no,

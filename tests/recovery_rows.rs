@@ -311,6 +311,10 @@ fn records_that_were_not_proven_are_logged_again_before_anything_is_served() {
         expected(2),
         "what is durable still reads"
     );
+    let read = session.read(..).expect("a session reads too");
+    let read = read.map(|entry| String::from_utf8(entry.expect("reads").content));
+    let read: Vec<_> = read.map(|text| text.expect("is text")).collect();
+    assert_eq!(read[read.len() - 2..], expected(2), "by session as well");
     drop((session, journal));
     disk.kill();
     let (journal, recovery) = open(&disk).expect("opens");
