@@ -6,6 +6,7 @@
 mod create;
 pub(crate) mod open;
 pub mod reader;
+mod remains;
 mod repair;
 pub mod report;
 mod resync;

@@ -55,7 +55,8 @@ pub(super) fn next_group(
     Ok(None)
 }
 
-fn is_whole(segment: &SegmentFile, offset: u64, header: &GroupHeader) -> Result<bool> {
+/// Whether the group that `header` begins at `offset` is there to its last frame.
+pub(super) fn is_whole(segment: &SegmentFile, offset: u64, header: &GroupHeader) -> Result<bool> {
     let end = offset.checked_add(header.len() as u64);
     if end.is_none_or(|end| end > segment.header().capacity) {
         return Ok(false);

@@ -1,0 +1,144 @@
+//! What stands at the end of the log and behind it: nothing, remains of an earlier life of the
+//! file, a torn group, or whole groups that prove that something is missing before them.
+//!
+//! Looking never touches.
+
+use super::resync::is_whole;
+use super::verdict::{Found, Survivor};
+use crate::error::Result;
+use crate::format::checksum::Seed;
+use crate::format::frame::{FRAME_ALIGN, FRAME_HEADER_LEN, FrameHeader};
+use crate::format::group::{GROUP_HEADER_LEN, GROUP_MAGIC, GroupHeader};
+use crate::format::ids::{Lsn, SegmentId};
+use crate::journal::segments::SegmentFile;
+
+/// How much is read at once while looking for survivors.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// How many earlier lives of a file are recognised by their seeds.
+const LIVES: u64 = 64;
+
+/// Whether a position that is no whole group holds the remains of one of this life.
+///
+/// Nothing is decided by it but what is reported as torn, and whether a closed segment is
+/// appended to: behind a closing group there are zeros, so whatever else is there is younger.
+pub(super) fn classify(segment: &SegmentFile, offset: u64) -> Result<Found> {
+    let align = segment.header().group_align as usize;
+    let mut block = vec![0; align.max(GROUP_HEADER_LEN)];
+    let got = segment.read_at(&mut block, offset)?;
+    block.truncate(got);
+    if block.iter().all(|&byte| byte == 0) || is_leftover(segment, &block) {
+        return Ok(Found::Nothing);
+    }
+    Ok(Found::BrokenGroup)
+}
+
+/// Whether a block holds the header of a group or of a frame of an earlier life of the file.
+fn is_leftover(segment: &SegmentFile, block: &[u8]) -> bool {
+    let journal = segment.header().journal;
+    if let Some(id) = block.get(8..16).and_then(|id| id.try_into().ok()) {
+        let id = SegmentId::new(u64::from_le_bytes(id));
+        let seed = Seed::of_life(journal, id.get());
+        if id < segment.id() && GroupHeader::decode(seed, id, block).is_ok() {
+            return true;
+        }
+    }
+    let own = segment.id().get();
+    let lives = (own.saturating_sub(LIVES).max(1)..own).rev();
+    let seeds: Vec<Seed> = lives.map(|id| Seed::of_life(journal, id)).collect();
+    let places = (0..block.len()).step_by(FRAME_ALIGN).map(|at| &block[at..]);
+    places
+        .filter(|bytes| bytes.len() >= FRAME_HEADER_LEN && bytes[..8] != [0; 8])
+        .any(|bytes| {
+            seeds
+                .iter()
+                .any(|seed| FrameHeader::decode(*seed, bytes).is_ok())
+        })
+}
+
+/// What whole groups there are behind the end.
+#[derive(Default)]
+pub(super) struct Behind {
+    pub groups: u64,
+    pub sealed: bool,
+    pub durable_lsn: Lsn,
+    pub first: Option<Survivor>,
+}
+
+impl Behind {
+    /// Looks at every place where a group may begin, from `from` on.
+    pub fn look(
+        &mut self,
+        segment: &SegmentFile,
+        from: u64,
+        skip: Option<u64>,
+        void_from: Option<Lsn>,
+    ) -> Result<()> {
+        let header = segment.header();
+        let (seed, align) = (header.seed(), u64::from(header.group_align));
+        let magic = GROUP_MAGIC.to_le_bytes();
+        let ahead = header.capacity.saturating_sub(from).min(CHUNK_BYTES as u64);
+        let mut chunk = vec![0; ahead as usize + GROUP_HEADER_LEN];
+        let mut offset = from;
+        while offset < header.capacity {
+            let got = segment.read_at(&mut chunk, offset)?;
+            let mut at = 0;
+            while at < ahead as usize && at + GROUP_HEADER_LEN <= got {
+                let bytes = &chunk[at..got];
+                let place = offset + at as u64;
+                at += align as usize;
+                if bytes[..4] != magic || skip == Some(place) {
+                    continue;
+                }
+                let Ok((group, _)) = GroupHeader::decode(seed, header.id, bytes) else {
+                    continue;
+                };
+                // What it knew when it was written is proof even if its frames are gone.
+                self.durable_lsn = self.durable_lsn.max(group.durable_lsn);
+                if void_from.is_some_and(|void| group.first_lsn >= void) {
+                    continue;
+                }
+                if !is_whole(segment, place, &group)? {
+                    continue;
+                }
+                self.groups += 1;
+                let survivor = Survivor {
+                    first_lsn: group.first_lsn,
+                    durable_lsn: group.durable_lsn,
+                };
+                self.first.get_or_insert(survivor);
+            }
+            if got < chunk.len() {
+                break;
+            }
+            offset += ahead;
+        }
+        Ok(())
+    }
+}
+
+/// How far bytes of this life seem to reach from `offset` on: up to the last byte, within the
+/// stretch of blocks that are neither zero nor the beginning of an earlier life's group.
+pub(super) fn torn_bytes(segment: &SegmentFile, offset: u64) -> Result<u64> {
+    let header = segment.header();
+    let mut first = vec![0; GROUP_HEADER_LEN];
+    let got = segment.read_at(&mut first, offset)?;
+    if let Ok((group, _)) = GroupHeader::decode(header.seed(), header.id, &first[..got]) {
+        return Ok(group.len() as u64);
+    }
+    let align = (header.group_align as usize).max(512);
+    let mut block = vec![0; align];
+    let (mut at, mut torn) = (offset, 0);
+    while at < header.capacity {
+        let got = segment.read_at(&mut block, at)?;
+        let Some(last) = block[..got].iter().rposition(|&byte| byte != 0) else {
+            break;
+        };
+        if is_leftover(segment, &block[..got]) {
+            break;
+        }
+        torn = at + last as u64 + 1 - offset;
+        at += align as u64;
+    }
+    Ok(torn)
+}
