@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::index::{self, Index, Place, Side};
+use super::packs::LastBlock;
 use crate::error::{Corruption, Result};
 use crate::format::ids::{Seq, SessionNo};
 use crate::format::names;
@@ -25,7 +26,14 @@ pub struct Entries {
     front: VecDeque<(Seq, Place)>,
     back: VecDeque<(Seq, Place)>,
     /// What is read goes here first.
-    scratch: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Memory that one read leaves to the next.
+#[derive(Default)]
+struct Scratch {
+    frame: Vec<u8>,
+    block: LastBlock,
 }
 
 impl std::fmt::Debug for Entries {
@@ -55,7 +63,7 @@ impl Entries {
             holes,
             front,
             back,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -147,13 +155,13 @@ impl DoubleEndedIterator for Entries {
 }
 
 /// Reads the record at a place and checks that it is the one that belongs there.
-fn read(place: &Place, session: SessionNo, scratch: &mut Vec<u8>) -> Result<Entry> {
+fn read(place: &Place, session: SessionNo, scratch: &mut Scratch) -> Result<Entry> {
     match place {
         Place::Log {
             segment,
             offset,
             seq,
-        } => segment.with_frame(*offset, scratch, |header, payload| {
+        } => segment.with_frame(*offset, &mut scratch.frame, |header, payload| {
             if header.session != session || header.seq != *seq {
                 return Err(
                     Corruption::new(segment.path(), "another record stands here")
@@ -169,7 +177,7 @@ fn read(place: &Place, session: SessionNo, scratch: &mut Vec<u8>) -> Result<Entr
             }
             Entry::decode(header, payload, segment.path())
         }),
-        Place::Pack { pack, slot } => pack.entry(*slot),
+        Place::Pack { pack, slot } => pack.entry(*slot, &mut scratch.block),
         Place::Lost { segment } => {
             let what = format!("no open segment for a record of session {session}");
             Err(Corruption::new(names::segment(*segment), what)

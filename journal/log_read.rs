@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::index::Index;
-use super::packs::PackFile;
+use super::packs::{LastBlock, PackFile};
 use super::segments::SegmentFile;
 use super::walk::{Bookmark, Step, Stop, Walk};
 use crate::error::{Corruption, Result};
@@ -11,8 +11,9 @@ use crate::format::manifest::ReplayPoint;
 use crate::sync::{Arc, RwLock};
 use std::collections::VecDeque;
 
-/// How many records are brought in at once from a pack.
-const CHUNK: usize = 256;
+/// How many records are brought in at once from a pack, and how many bytes of them.
+const CHUNK: usize = 4096;
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Iterator over durable records in LSN order. Records that compaction dropped are not there;
 /// damage ends the iteration with an error that names the place.
@@ -111,20 +112,46 @@ impl LogEntries {
         Ok(())
     }
 
+    /// Brings in the next records of a pack. They stand by session there, so each block is read
+    /// once for all that are brought in, and not once for each.
     fn fill_from_pack(&mut self, pack: &PackFile) -> Result<()> {
         let mut at = pack.lower_bound_lsn(self.next)?;
-        while at < pack.len() && self.ready.len() < CHUNK {
-            let entry = pack.entry(pack.by_lsn(at)?)?;
-            if entry.lsn >= self.end {
-                self.next = self.end;
-                return Ok(());
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while at < pack.len() && found.len() < CHUNK && bytes < CHUNK_BYTES {
+            let slot = pack.by_lsn(at)?;
+            let record = pack.record(slot)?;
+            if record.lsn >= self.end {
+                break;
             }
-            self.next = entry.lsn.next();
-            self.ready.push_back(entry);
+            bytes += record.len as usize;
+            found.push((slot, record));
             at += 1;
+        }
+        let mut by_block: Vec<usize> = (0..found.len()).collect();
+        by_block.sort_unstable_by_key(|n| (found[*n].1.block, found[*n].1.off));
+        let mut entries: Vec<Option<Entry>> = found.iter().map(|_| None).collect();
+        let mut block = LastBlock::default();
+        let mut damage = None;
+        for n in by_block {
+            match pack.entry(found[n].0, &mut block) {
+                Ok(entry) => entries[n] = Some(entry),
+                Err(error) if n == 0 => damage = Some(error),
+                // What comes before it is given out first; then it is the next.
+                Err(_) => {}
+            }
+        }
+        if let Some(error) = damage {
+            return Err(error);
+        }
+        for ((_, record), entry) in found.iter().zip(entries) {
+            let Some(entry) = entry else { return Ok(()) };
+            self.next = record.lsn.next();
+            self.ready.push_back(entry);
         }
         if at >= pack.len() {
             self.next = self.next.max(pack.lsn_to());
+        } else if self.ready.is_empty() {
+            self.next = self.end;
         }
         Ok(())
     }
@@ -138,6 +165,16 @@ impl LogEntries {
         loop {
             match walk.step()? {
                 Step::Group(_, group) if group.header.end_lsn() <= self.next => {}
+                // The first group of a segment follows on nothing that was read here. One that
+                // a device put there from further on would hide all that is in between.
+                Step::Group(at, group) if group.header.first_lsn > self.next => {
+                    let what = "a group stands where an earlier one belongs";
+                    return Err(Corruption::new(segment.path(), what)
+                        .at(at)
+                        .in_segment(segment.id())
+                        .of_lsns(self.next, group.header.first_lsn)
+                        .into());
+                }
                 Step::Group(_, group) => {
                     for (_, frame) in group.frames() {
                         if frame.header.lsn < self.next || frame.header.lsn >= self.end {

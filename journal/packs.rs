@@ -1,13 +1,14 @@
 //! Packs, open: the records that compaction has gathered, by session and by LSN.
 
 use super::entry::Entry;
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Corruption, Error};
 use crate::format::Fault;
 use crate::format::checksum::Running;
 use crate::format::ids::{JournalId, Lsn, PackId, Seq, SessionNo};
 use crate::format::manifest::PackRef;
 use crate::format::names;
 use crate::format::pack::{Pack, PackFooter, PackHeader};
+use crate::format::pack_index::RecordSlot;
 use crate::storage::dir::Dir;
 use crate::storage::{File, Map, OpenMode};
 use std::fmt;
@@ -18,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 /// How much of an index is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
+type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// An open pack: mapped. Header and footer are checked when it is opened, its index when it is
 /// searched for the first time, so that opening a journal costs the same however much it keeps.
 pub struct PackFile {
@@ -27,7 +30,7 @@ pub struct PackFile {
     file: Arc<dyn File>,
     map: Arc<dyn Map>,
     /// What checking the index said.
-    index: OnceLock<std::result::Result<(), Fault>>,
+    index: OnceLock<Result<(), Fault>>,
 }
 
 impl fmt::Debug for PackFile {
@@ -186,34 +189,61 @@ impl PackFile {
         Ok(self.view()?.index.lower_bound_lsn(lsn))
     }
 
-    /// Reads a slot's record.
+    /// Where a slot's record is.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the index does not validate, or has no such slot.
+    pub(crate) fn record(&self, slot: u32) -> Result<RecordSlot> {
+        self.view()?.index.record(slot).ok_or_else(|| {
+            let fault = Fault::Field {
+                field: "slot of a pack",
+                expected: self.len().into(),
+                found: slot.into(),
+            };
+            Corruption::new(&self.path, fault.to_string()).into()
+        })
+    }
+
+    /// Reads a slot's record, by way of the block that was read last if it is the same.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the record.
-    pub(crate) fn entry(&self, slot: u32) -> Result<Entry> {
+    pub(crate) fn entry(&self, slot: u32, last: &mut LastBlock) -> Result<Entry> {
+        let record = self.record(slot)?;
         let pack = self.view()?;
-        let record = pack.index.record(slot);
         let damaged = |fault: Fault| -> Error {
-            let mut corruption = Corruption::new(&self.path, fault.to_string());
-            if let Some(record) = &record {
-                corruption = corruption.of_lsns(record.lsn, record.lsn.next());
-                if let Some(at) = pack.index.block_offset(record.block) {
-                    corruption = corruption.at(at);
-                }
+            let mut corruption = Corruption::new(&self.path, fault.to_string())
+                .of_lsns(record.lsn, record.lsn.next());
+            if let Some(at) = pack.index.block_offset(record.block) {
+                corruption = corruption.at(at);
             }
             corruption.into()
         };
-        let Some(slot) = &record else {
-            let (expected, found) = (u64::from(self.len()), u64::from(slot));
-            return Err(damaged(Fault::Field {
-                field: "slot of a pack",
-                expected,
-                found,
-            }));
-        };
-        let mut scratch = Vec::new();
-        let raw = pack.block(slot.block, &mut scratch).map_err(damaged)?;
-        let frame = pack.frame(slot, raw).map_err(damaged)?;
+        let raw = last.of(self.id(), record.block, &pack).map_err(damaged)?;
+        let frame = pack.frame(&record, raw).map_err(damaged)?;
         Entry::decode(&frame.header, frame.payload, &self.path)
+    }
+}
+
+/// The block that was read last: checked, and decompressed. A block holds some hundred records of
+/// one session, side by side, so who reads on reads the same block again.
+#[derive(Debug, Default)]
+pub(crate) struct LastBlock {
+    /// Which one, if any.
+    which: Option<(PackId, u32)>,
+    raw: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl LastBlock {
+    fn of(&mut self, id: PackId, block: u32, pack: &Pack<'_>) -> Result<&[u8], Fault> {
+        if self.which != Some((id, block)) {
+            self.which = None;
+            let raw = pack.block(block, &mut self.scratch)?;
+            self.raw.clear();
+            self.raw.extend_from_slice(raw);
+            self.which = Some((id, block));
+        }
+        Ok(&self.raw)
     }
 }

@@ -65,6 +65,8 @@ pub struct Walk<'s> {
     link_unknown: bool,
     /// Nothing at or above this LSN is looked at: a later segment logged it again.
     void_from: Option<Lsn>,
+    /// What the segment goes on from is not what came before it.
+    gap: Option<Fault>,
 }
 
 impl<'s> Walk<'s> {
@@ -80,12 +82,16 @@ impl<'s> Walk<'s> {
             unlinked: false,
             link_unknown: false,
             void_from: None,
+            gap: None,
         }
     }
 
     /// Begins at the first group of `segment`, following on `before`.
     pub fn from_start(segment: &'s SegmentFile, before: &ReplayPoint) -> Self {
-        Self::new(segment, start_of(segment, before))
+        Walk {
+            gap: gap_before(segment, before),
+            ..Self::new(segment, start_of(segment, before))
+        }
     }
 
     /// Begins at the first group of `segment`, whatever it follows on. For readers of what
@@ -147,6 +153,13 @@ impl<'s> Walk<'s> {
         }
         if self.void_from.is_some_and(|void| self.at.next_lsn >= void) {
             return Ok(Step::End(Stop::Full));
+        }
+        if let Some(fault) = &self.gap {
+            return Ok(Step::End(Stop::OutOfOrder {
+                fault: fault.clone(),
+                first_lsn: self.at.next_lsn,
+                durable_lsn: self.at.next_lsn,
+            }));
         }
         let capacity = self.segment.header().capacity;
         let offset = self.at.offset;
@@ -263,6 +276,25 @@ impl<'s> Walk<'s> {
         self.chunk.truncate(got);
         Ok(())
     }
+}
+
+/// What keeps a segment that an opening made from going on where `before` ends. It says where it
+/// goes on from, and all before that was logged: what is not there was lost.
+fn gap_before(segment: &SegmentFile, before: &ReplayPoint) -> Option<Fault> {
+    let header = segment.header();
+    let (base, next) = (header.base_lsn, before.next_lsn);
+    if base > next {
+        return Some(Fault::Field {
+            field: "base lsn",
+            expected: next.get(),
+            found: base.get(),
+        });
+    }
+    (base == next && header.base_link != before.link).then_some(Fault::Field {
+        field: "base link",
+        expected: before.link.into(),
+        found: header.base_link.into(),
+    })
 }
 
 /// Where the first group of `segment` must begin, and what it must link to, after `before`.

@@ -204,6 +204,13 @@ pub(crate) fn read_log(
             }
         }
     }
+    // Where the log leaves a segment, the next one holds the group that it was left for, so that
+    // not being there is where the log ends: whole groups behind it would prove it lost.
+    let stop = stop.or_else(|| {
+        let at = belongs?;
+        let i = ids.iter().position(|id| *id == at.segment)?;
+        Some((i, at, Found::Nothing))
+    });
     let Reader {
         point,
         proven_lsn,

@@ -120,3 +120,53 @@ fn a_broken_header_is_not_made_again_while_the_page_says_nothing() {
     let entries = journal.read(Lsn::new(1)).expect("reads");
     assert_eq!(entries.filter(|entry| entry.is_ok()).count(), 18);
 }
+
+/// A power cut takes the watermark page, and the disk the block with the first group of the newest
+/// segment. Nothing but the groups behind it tells that it was ever there; the segment was taken
+/// for one that nothing had been written to, and all that was acknowledged in it was gone without
+/// a word.
+#[test]
+fn the_first_group_of_the_newest_segment_is_missed() {
+    let good = journal_of(24);
+    let page = format!("{PATH}/WATERMARK");
+    let wiped = vec![0; good.read_file(&page).expect("reads").len()];
+    good.write_file(&page, &wiped).expect("is written");
+    let newest = logged(&good).pop().expect("there are some");
+    let mut bytes = good.read_file(&newest).expect("reads");
+    let groups = bytes.chunks(BLOCK).filter(|block| block[..4] != [0; 4]);
+    assert!(groups.count() >= 3, "a header, and two groups");
+    bytes[BLOCK..2 * BLOCK].fill(0);
+    good.write_file(&newest, &bytes).expect("is written");
+    let found = corruption(&good);
+    assert_eq!(found.path, Path::new(&newest), "{found}");
+    assert_eq!(found.offset, Some(BLOCK as u64), "{found}");
+}
+
+/// A write goes astray: the last group of a segment stands in the place of its first. Opening reads
+/// no further back than the newest snapshot; who read from the beginning got what comes after the
+/// stray group, and no word of all the records before it.
+#[test]
+fn a_group_that_strayed_to_the_beginning_of_its_segment_hides_nothing() {
+    let disk = journal_of(24);
+    let (journal, _) = options(&disk).open(PATH).expect("opens");
+    journal.checkpoint().expect("is made");
+    drop(journal);
+    disk.kill();
+    let first = logged(&disk).remove(0);
+    let mut bytes = disk.read_file(&first).expect("reads");
+    let last = bytes.chunks(BLOCK).rposition(|block| block[..4] != [0; 4]);
+    let last = last.expect("there is one") * BLOCK;
+    assert!(last > BLOCK);
+    bytes.copy_within(last..last + BLOCK, BLOCK);
+    disk.write_file(&first, &bytes).expect("is written");
+    let (journal, _) = options(&disk).open(PATH).expect("opens");
+    let read: Result<Vec<_>, Error> = journal.read(Lsn::new(1)).expect("reads").collect();
+    match read {
+        Err(Error::Corrupt(found)) => {
+            assert_eq!(found.path, Path::new(&first), "{found}");
+            assert_eq!(found.offset, Some(BLOCK as u64), "{found}");
+            assert_eq!(found.lsn_from, Some(Lsn::new(1)), "{found}");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -279,11 +279,13 @@ fn survey(
     if damage.is_some() {
         checker.forget_sequences();
     }
+    let first_needed = until.map(|_| checker.held.end.max(Lsn::new(1)));
     let mut survey = Survey {
         checker,
         segments,
         point: None,
         expected: damage.map(|at| at.next_lsn),
+        first_needed,
         is_named: damage.is_some(),
         found: Surveyed::default(),
         until,
@@ -308,6 +310,9 @@ fn survey(
         }
         survey.before = Some(id);
     }
+    if let Some(until) = until {
+        survey.name_missing_end(until);
+    }
     Ok(survey.found)
 }
 
@@ -318,6 +323,8 @@ struct Survey<'s> {
     point: Option<ReplayPoint>,
     /// The LSN that comes next, if that is known.
     expected: Option<Lsn>,
+    /// The first LSN that no pack holds: the log begins there, or before.
+    first_needed: Option<Lsn>,
     /// What is missing before the next group was named already.
     is_named: bool,
     found: Surveyed,
@@ -427,7 +434,8 @@ impl Survey<'_> {
             self.checker
                 .say(finding.of_lsns(first, self.expected.unwrap_or(first)));
         }
-        let Some(expected) = self.expected.filter(|expected| *expected < first) else {
+        let expected = self.expected.or(self.first_needed);
+        let Some(expected) = expected.filter(|expected| *expected < first) else {
             return;
         };
         self.checker.forget_sequences();
@@ -456,6 +464,21 @@ impl Survey<'_> {
             .at(offset),
         };
         self.checker.say(finding.of_lsns(expected, first));
+    }
+
+    /// Names what is missing at the end of what a snapshot says was there. A segment that has not a
+    /// single whole group looks like one that was never used.
+    fn name_missing_end(&mut self, until: ReplayPoint) {
+        let read = self.expected.or(self.first_needed);
+        let Some(read) = read.filter(|read| *read < until.next_lsn && !self.is_named) else {
+            return;
+        };
+        let what = "records are missing that a snapshot says were there";
+        let finding = Finding::new(Severity::Damage, "gap", what);
+        let file = names::segment(self.before.unwrap_or(until.segment));
+        let finding = finding.in_file(file).of_lsns(read, until.next_lsn);
+        self.checker.say(finding);
+        self.checker.forget_sequences();
     }
 
     /// Says what a stop means. `goes_on`: there is a whole group behind it in this segment.

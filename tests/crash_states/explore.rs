@@ -278,13 +278,16 @@ pub fn recover(trace: &Trace, disk: &SimDisk, twice: bool) -> Result<u64, String
     })
 }
 
+/// How a refusal begins.
+const REFUSED: &str = "a correct disk is refused";
+
 fn open(
     trace: &Trace,
     disk: &SimDisk,
     then: impl FnOnce(&Journal) -> Result<(), String>,
 ) -> Result<(u64, Journal), String> {
     let opened = trace.settings.options(disk).open(PATH);
-    let (journal, recovery) = opened.map_err(|e| format!("a correct disk is refused: {e}"))?;
+    let (journal, recovery) = opened.map_err(|e| format!("{REFUSED}: {e}"))?;
     let count = recovery.next_lsn.get() - 1;
     let accepted: &[Record] = &trace.accepted;
     if count > accepted.len() as u64 {
@@ -300,6 +303,29 @@ fn open(
     check_reads(there, trace.model(count as usize), &journal)?;
     then(&journal)?;
     Ok((count, journal))
+}
+
+/// What became of a disk that was lied about.
+pub enum Opened {
+    /// The damage was named, at opening or reading.
+    Named(String),
+    /// So many records are there, and they are the first ones accepted, byte for byte.
+    Whole(u64),
+    /// Something was believed that was not accepted, or opening panicked.
+    Broken(String),
+}
+
+/// Opens what a crash left and a device lies about, and compares everything that is there with
+/// what was accepted.
+pub fn open_after_lie(trace: &Trace, disk: &SimDisk) -> Opened {
+    let looked = catch_unwind(AssertUnwindSafe(|| open(trace, disk, |_| Ok(()))));
+    match looked {
+        Ok(Ok((count, _))) => Opened::Whole(count),
+        Ok(Err(what)) if what.starts_with("reading failed") => Opened::Named(what),
+        Ok(Err(what)) if what.starts_with(REFUSED) => Opened::Named(what),
+        Ok(Err(what)) => Opened::Broken(what),
+        Err(_) => Opened::Broken("panic".into()),
+    }
 }
 
 /// Opens again, appends, closes, and opens again.

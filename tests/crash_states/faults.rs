@@ -98,13 +98,15 @@ enum Sort {
         errno: i32,
         for_good: bool,
     },
-    /// Rooms for this many bytes, and for `STRIDE` more, and so on.
+    /// Rooms for this many bytes, and for eight steps more, and so on.
     Rooms(u64),
 }
 
-/// Disks differ by so many bytes: no multiple of a sector, so that they end within one, too.
-const STEP: u64 = 199;
-const STRIDE: u64 = 8 * STEP;
+/// Disks differ by so many bytes: no multiple of a sector, so that they end within one, too. With
+/// 1, the disk fills up at every byte that the runs write.
+fn step() -> u64 {
+    crate::number("TURNKEEP_ROOM_STEP").unwrap_or(199)
+}
 
 fn sorts() -> Vec<Sort> {
     let errors = FAULTS.iter().flat_map(|(kind, errors)| {
@@ -117,7 +119,7 @@ fn sorts() -> Vec<Sort> {
         })
     });
     errors
-        .chain((0..8).map(|n| Sort::Rooms(n * STEP)))
+        .chain((0..8).map(|n| Sort::Rooms(n * step())))
         .collect()
 }
 
@@ -138,7 +140,7 @@ fn positions(sort: Sort, runs: &mut u64) -> Result<(), String> {
                 errno,
                 for_good,
             },
-            Sort::Rooms(first) => Fault::Room(first + n * STRIDE),
+            Sort::Rooms(first) => Fault::Room(first + n * 8 * step()),
         };
         let mut met = false;
         for death in DEATHS {

@@ -17,6 +17,7 @@
 //! ```
 
 mod choices;
+mod cut_and_lie;
 mod explore;
 mod faults;
 mod lies;
