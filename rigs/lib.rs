@@ -22,3 +22,4 @@ pub mod random;
 pub mod script;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod stops;
+pub mod worker;

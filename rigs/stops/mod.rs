@@ -15,4 +15,3 @@ pub mod calls;
 pub mod shares;
 pub mod sweep;
 pub mod trace;
-pub mod worker;

@@ -1,9 +1,9 @@
 //! One worker under ptrace.
 
 use super::calls::{Call, Fault};
-use super::worker::work;
 use crate::ledger::Said;
 use crate::script::Script;
+use crate::worker::work;
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill, raise};
