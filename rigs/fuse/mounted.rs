@@ -62,6 +62,11 @@ impl Server {
         }
     }
 
+    /// The process that serves it.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Unmounts it, so that the kernel forgets what it has cached.
     ///
     /// # Errors
