@@ -16,8 +16,24 @@ use turnkeep::{Batch, Error, Input, Journal, Lsn, Options};
 /// A child has the descriptors of every journal that any thread holds: one test at a time.
 static ONE: Mutex<()> = Mutex::new(());
 
+/// A child that waits for good is ended after this long; being refused takes no time at all.
+const CHILD_SECONDS: u32 = 3;
+/// And the parent, should it be what waits.
+const TEST_SECONDS: u32 = 30;
+
 fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    let alone = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    nix::unistd::alarm::set(TEST_SECONDS);
+    alone
+}
+
+/// Ends what other threads do, also when the test fails: they would be waited for.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs `child` in a fork of this process, and returns the status that it ended with.
@@ -26,7 +42,7 @@ fn in_fork(child: impl FnOnce() -> i32) -> WaitStatus {
     // it allocates, glibc has made safe after a fork.
     match unsafe { fork() }.expect("a fork") {
         ForkResult::Child => {
-            nix::unistd::alarm::set(20);
+            nix::unistd::alarm::set(CHILD_SECONDS);
             let status = child();
             // SAFETY: ends the child without running what belongs to the test.
             unsafe { libc::_exit(status) }
@@ -133,6 +149,7 @@ fn a_child_forked_amid_appends_is_refused_at_once() {
     let (journal, _) = options(true).open(&path).unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for _ in 0..3 {
             scope.spawn(|| {
                 let session = journal.session("a").unwrap();
@@ -146,7 +163,6 @@ fn a_child_forked_amid_appends_is_refused_at_once() {
             let round = format!("round {round}: {status:?}");
             assert_eq!(status_of(status), 0, "{round}");
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let before = journal.accepted_lsn();
     check_parent_goes_on(&path, journal, Lsn::new(before.get() - 1));
