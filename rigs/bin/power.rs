@@ -1,4 +1,7 @@
 //! Lives on a file system that forgets: `power [--seeds N] [--from SEED] [--lives N]`.
+//!
+//! `--break VARIANT` breaks the engine first, if it was built with `--features sabotage`. A seed
+//! that hangs is ended by SIGALRM, and the program with it.
 
 fn main() {
     #[cfg(target_os = "linux")]
@@ -13,6 +16,9 @@ mod rig {
     use turnkeep_rigs::arguments::Arguments;
     use turnkeep_rigs::fuse::mounted::missing;
     use turnkeep_rigs::fuse::power::{Outcome, run};
+
+    /// After this long a seed is taken to hang; it takes a tenth of a second.
+    const HANG_SECONDS: u32 = 60;
 
     pub fn main() -> i32 {
         let arguments = Arguments::read(&["--seeds", "--from", "--lives"]);
@@ -31,6 +37,8 @@ mod rig {
         let mut sum = Outcome::default();
         let mut wrong = 0;
         for seed in from..from + seeds {
+            // Its server dies with it, and whoever waits for that goes on.
+            nix::unistd::alarm::set(HANG_SECONDS);
             match run(seed, lives, &at) {
                 Ok(outcome) => sum.add(&outcome),
                 Err(what) => {

@@ -57,15 +57,17 @@ pub fn run(seed: u64, lives: usize, at: &Path) -> Result<Outcome, String> {
         disk.server
             .wait_for(CONTROL)
             .map_err(|e| format!("mounting: {e}"))?;
-        let lived = live(
-            &script,
-            trouble,
-            at,
-            disk,
-            &mut random,
-            &mut ledger,
-            &mut outcome,
-        );
+        let lived = crate::sabotage::during(|| {
+            live(
+                &script,
+                trouble,
+                at,
+                disk,
+                &mut random,
+                &mut ledger,
+                &mut outcome,
+            )
+        });
         disk.tell("off", 1)?;
         lived.map_err(|what| format!("life {life}, {trouble:?}: {what}"))?;
         disk.tell("cut_seed", random.word() >> 1)?;

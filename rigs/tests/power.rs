@@ -27,3 +27,21 @@ fn what_is_acknowledged_after_a_failed_sync_survives_the_power_cut() {
     assert!(count(" mapped writes") > 100, "{said}");
     assert_eq!(count(" wrong"), 0, "{said}");
 }
+
+/// The rig itself: an engine that swallows the error of a sync, because asking for another one
+/// succeeds, does not get by.
+#[test]
+fn the_power_cuts_find_an_engine_that_swallows_a_sync_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_power"))
+        .args(["--seeds", "40", "--break", "RetrySync"])
+        .output()
+        .expect("the rig starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    if said.starts_with("SKIPPED") {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let wrong = said.lines().filter(|line| line.starts_with("WRONG: seed"));
+    assert!(wrong.count() > 3, "{said}");
+}
