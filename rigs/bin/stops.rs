@@ -1,9 +1,13 @@
 //! Runs the sweep: `stops [--seeds N] [--fault-seeds N] [--steps N] [--fault-steps N]
-//! [--recoveries N] [--threaded N] [--from SEED] [--processes N] [--home DIR]`.
+//! [--fault-calls NAME] [--recoveries N] [--threaded N] [--from SEED] [--processes N] [--home DIR]
+//! [--break VARIANT]`.
 //!
 //! Every seed is a script that is stopped at every call, and so are recoveries from some of its
 //! kills; the first `--fault-seeds` (of `--fault-steps` steps) also have every call fail in every
-//! way. `--threaded` is how many runs of a worker with threads are sampled.
+//! way, once and for good; with `--fault-calls` only calls of that name. `--threaded` is how many
+//! runs of a worker with threads are sampled.
+//!
+//! `--break` breaks the engine first, if it was built with `--features sabotage`.
 //!
 //! A kill leaves the page cache, so this shows that steps are atomic, never that anything is
 //! durable.
@@ -35,6 +39,7 @@ mod sweep {
         fault_seeds: u64,
         fault_steps: usize,
         threaded: usize,
+        fault_calls: Option<&'static str>,
     }
 
     fn settings() -> Settings {
@@ -54,6 +59,7 @@ mod sweep {
             fault_seeds: 1,
             fault_steps: 14,
             threaded: 200,
+            fault_calls: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -71,6 +77,8 @@ mod sweep {
                 "--steps" => settings.steps = number() as usize,
                 "--recoveries" => settings.recoveries = number() as usize,
                 "--processes" => settings.processes = number() as usize,
+                "--fault-calls" => settings.fault_calls = Some(String::leak(value)),
+                "--break" => turnkeep_rigs::sabotage::choose(&value).expect("a way to break it"),
                 "--home" => settings.home = PathBuf::from(value),
                 "--fault-seeds" => settings.fault_seeds = number(),
                 "--fault-steps" => settings.fault_steps = number() as usize,
@@ -103,7 +111,8 @@ mod sweep {
         let seeds = |count| settings.from..settings.from + count;
         let stops = seeds(settings.seeds).map(|seed| (seed, settings.steps, Extent::Stops));
         let faults = seeds(settings.fault_seeds);
-        let faults = faults.map(|seed| (seed, settings.fault_steps, Extent::Faults));
+        let extent = Extent::Faults(settings.fault_calls);
+        let faults = faults.map(|seed| (seed, settings.fault_steps, extent));
         for (seed, steps, extent) in stops.chain(faults) {
             let base = scenario(seed, steps);
             let again = recoveries(&base, home, settings.recoveries);
@@ -156,13 +165,15 @@ mod sweep {
         );
         let seconds = began.elapsed().as_secs_f64();
         println!(
-            "{} scenarios, {} calls: {} stops, {} (call, error) pairs of {} kinds, \
-             {} acknowledged records looked for, {} wrong, {seconds:.0} s",
+            "{} scenarios, {} calls: {} stops, {} (call, error) pairs of {} kinds, {} lasting, \
+             {} journals also without what a failed sync was for, {} acknowledged records looked for, {} wrong, {seconds:.0} s",
             totals.scenarios,
             totals.calls,
             totals.stops,
             totals.pairs,
             totals.kinds.len(),
+            totals.for_good,
+            totals.forgotten,
             totals.acknowledged,
             totals.wrong.len(),
         );

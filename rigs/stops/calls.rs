@@ -41,6 +41,34 @@ impl Call {
         table(self.number).map_or("?", |(name, _)| name)
     }
 
+    /// How it fails on a disk that is gone for good, if it asks the disk for anything.
+    pub fn fails_for_good(&self) -> Option<Fault> {
+        let eio = self.faults().into_iter().find(|fault| match fault {
+            Fault::Refused(error) | Fault::Told(error) => *error == EIO,
+            Fault::Short => false,
+        });
+        eio.filter(|_| self.number != SYS_getrandom)
+    }
+
+    /// Whether somebody who only reads makes it.
+    pub fn reads(&self) -> bool {
+        matches!(
+            self.number,
+            SYS_openat
+                | SYS_open
+                | SYS_read
+                | SYS_pread64
+                | SYS_stat
+                | SYS_lstat
+                | SYS_newfstatat
+                | SYS_statx
+                | SYS_fstat
+                | SYS_lseek
+                | SYS_getdents64
+                | SYS_mmap
+        )
+    }
+
     /// Every way in which it can fail.
     pub fn faults(&self) -> Vec<Fault> {
         let Some((_, errors)) = table(self.number) else {

@@ -51,7 +51,7 @@ pub fn run(processes: usize, home: &Path, work: impl Fn(Share, &Path) -> Totals)
 impl Totals {
     fn to_lines(&self) -> String {
         let mut lines = format!(
-            "totals\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+            "totals\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
             self.scenarios,
             self.calls,
             self.stops,
@@ -59,6 +59,8 @@ impl Totals {
             self.acknowledged,
             self.sampled_stops,
             self.sampled_faults,
+            self.for_good,
+            self.forgotten,
         );
         for (name, (stops, errors)) in &self.by_call {
             lines.push_str(&format!("call\t{name}\t{stops}\t{errors}\n"));
@@ -96,6 +98,8 @@ impl Totals {
                     acknowledged: number(5)?,
                     sampled_stops: number(6)?,
                     sampled_faults: number(7)?,
+                    for_good: number(8)?,
+                    forgotten: number(9)?,
                     ..Totals::default()
                 });
                 continue;

@@ -3,7 +3,7 @@
 use super::calls::{Call, Fault, error_name};
 use super::trace::{End, Plan, Run, run};
 use crate::check::check;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Said};
 use crate::random::Random;
 use crate::script::{Action, Script, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,10 @@ pub struct Totals {
     pub calls: u64,
     pub stops: u64,
     pub pairs: u64,
+    /// Of the pairs, those in which every later call of the kind failed as well.
+    pub for_good: u64,
+    /// Journals that were also compared without what a failed sync was for.
+    pub forgotten: u64,
     /// Stops and faults of a worker with threads.
     pub sampled_stops: u64,
     pub sampled_faults: u64,
@@ -55,8 +59,8 @@ pub struct Share {
 pub enum Extent {
     /// A kill before and after it.
     Stops,
-    /// Every error that it can return.
-    Faults,
+    /// Every error that it can return; perhaps only of the calls of one name.
+    Faults(Option<&'static str>),
 }
 
 /// Runs `scenario` once for every stop and fault that falls to `share`, below `home`.
@@ -86,11 +90,12 @@ pub fn sweep(
     for (at, call) in calls.iter().enumerate() {
         let plans: Vec<Plan> = match extent {
             Extent::Stops => vec![Plan::KillBefore(at), Plan::KillAfter(at)],
-            Extent::Faults => call
-                .faults()
-                .into_iter()
-                .map(|f| Plan::Fail(at, f))
-                .collect(),
+            Extent::Faults(Some(name)) if name != call.name() => Vec::new(),
+            Extent::Faults(_) => {
+                let once = call.faults().into_iter().map(|f| Plan::Fail(at, f));
+                let for_good = call.fails_for_good().map(|f| Plan::FailFrom(at, f));
+                once.chain(for_good).collect()
+            }
         };
         for plan in plans {
             if mine() {
@@ -166,6 +171,9 @@ fn one(
     let name = call.name();
     let words = match plan {
         Plan::Fail(_, fault) => format!("call {at}, {name}, {}", fault_name(fault)),
+        Plan::FailFrom(_, fault) => {
+            format!("call {at} and on, {name}, {} for good", fault_name(fault))
+        }
         plan => format!("{plan:?}, {name}"),
     };
     if done.run.calls.get(at).map(|call| call.number) != Some(call.number) {
@@ -176,8 +184,9 @@ fn one(
     }
     let counts = totals.by_call.entry(name).or_default();
     let expected = match plan {
-        Plan::Fail(_, fault) => {
+        Plan::Fail(_, fault) | Plan::FailFrom(_, fault) => {
             totals.pairs += 1;
+            totals.for_good += u64::from(matches!(plan, Plan::FailFrom(..)));
             counts.1 += 1;
             totals.kinds.insert((name, fault));
             End::Exited(0)
@@ -201,6 +210,23 @@ fn one(
 struct Done {
     run: Run,
     dir: PathBuf,
+    /// Whether reading was made to fail for good.
+    unreadable: bool,
+}
+
+/// What a worker says of a journal that does not read.
+const UNREADABLE: Said = Said::Wrong { what: 1 };
+
+/// A copy of the journal as the power would leave it, if a sync has failed.
+fn forget(done: &Done, home: &Path) -> Result<Option<PathBuf>, String> {
+    if done.run.pages.is_whole() {
+        return Ok(None);
+    }
+    let dir = home.join("forgotten");
+    let _ = fs::remove_dir_all(&dir);
+    let made = copy(&done.dir, &dir).and_then(|()| done.run.pages.forget(&dir));
+    made.map(|()| Some(dir))
+        .map_err(|e| format!("taking back what was not synced: {e}"))
 }
 
 fn once(scenario: &Scenario, home: &Path, plan: Plan) -> Result<Done, String> {
@@ -210,7 +236,15 @@ fn once(scenario: &Scenario, home: &Path, plan: Plan) -> Result<Done, String> {
         copy(template, &dir).map_err(|e| format!("copying {}: {e}", template.display()))?;
     }
     let run = run(&scenario.script, &dir, plan).map_err(|e| format!("tracing: {e}"))?;
-    Ok(Done { run, dir })
+    let unreadable = match plan {
+        Plan::FailFrom(n, _) => run.calls.get(n).is_some_and(Call::reads),
+        _ => false,
+    };
+    Ok(Done {
+        run,
+        dir,
+        unreadable,
+    })
 }
 
 /// Books what the worker told, and compares the journal that it left.
@@ -221,6 +255,7 @@ fn finish(scenario: &Scenario, done: &Done, home: &Path, totals: &mut Totals, wo
         .run
         .said
         .iter()
+        .filter(|said| !done.unreadable || **said != UNREADABLE)
         .try_for_each(|said| ledger.hear(script, *said));
     ledger.died(script);
     totals.acknowledged += ledger.oracle.acknowledged - 1;
@@ -228,7 +263,15 @@ fn finish(scenario: &Scenario, done: &Done, home: &Path, totals: &mut Totals, wo
         *totals.codes.entry(code).or_default() += count;
     }
     let options = script.options().background(false);
-    let checked = heard.and_then(|()| check(&done.dir, &options, &mut ledger));
+    let forgotten = forget(done, home);
+    let checked = heard
+        .and_then(|()| {
+            let Some(dir) = forgotten? else { return Ok(()) };
+            totals.forgotten += 1;
+            let without = "without what the failed sync was for";
+            check(&dir, &options, &mut ledger.clone()).map_err(|e| format!("{without}: {e}"))
+        })
+        .and_then(|()| check(&done.dir, &options, &mut ledger));
     if let Err(what) = checked {
         let kept = home.join(format!("wrong-{}", totals.wrong.len()));
         let _ = copy(&done.dir, &kept);
@@ -338,6 +381,8 @@ impl Totals {
         self.calls = self.calls.max(other.calls);
         self.stops += other.stops;
         self.pairs += other.pairs;
+        self.for_good += other.for_good;
+        self.forgotten += other.forgotten;
         self.sampled_stops += other.sampled_stops;
         self.sampled_faults += other.sampled_faults;
         self.acknowledged += other.acknowledged;

@@ -1,6 +1,7 @@
 //! One worker under ptrace.
 
 use super::calls::{Call, Fault};
+use super::pages::Pages;
 use crate::ledger::Said;
 use crate::script::Script;
 use crate::worker::work;
@@ -33,6 +34,8 @@ pub enum Plan {
     KillAfter(usize),
     /// Its `n`-th call fails.
     Fail(usize, Fault),
+    /// Its `n`-th call fails, and every later one of that kind: the disk is gone for good.
+    FailFrom(usize, Fault),
 }
 
 /// How it ended, and what it told until then.
@@ -44,6 +47,8 @@ pub struct Run {
     pub calls: Vec<Call>,
     /// If it was killed at a sync: the last write that the sync was for.
     pub unsynced: Option<Unsynced>,
+    /// If calls were made to fail: what failed syncs were for.
+    pub pages: Pages,
 }
 
 /// A write that was never synced.
@@ -102,6 +107,8 @@ pub fn run(script: &Script, dir: &Path, plan: Plan) -> Result<Run, Errno> {
                 calls: Vec::new(),
                 began: false,
                 unsynced: None,
+                failing: None,
+                pages: Pages::default(),
                 threads: HashMap::new(),
             };
             let end = tracer.follow()?;
@@ -117,6 +124,7 @@ pub fn run(script: &Script, dir: &Path, plan: Plan) -> Result<Run, Errno> {
                 said: said.collect(),
                 calls: tracer.calls,
                 unsynced: tracer.unsynced,
+                pages: tracer.pages,
             })
         }
     }
@@ -133,8 +141,10 @@ fn child(script: &Script, dir: &Path, mut to: File) -> ! {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         // SAFETY: a call with a number that no call has changes nothing; the tracer looks for it.
         unsafe { libc::syscall(BEGIN as i64) };
-        work(script, dir, &mut |said| {
-            to.write_all(&said.encode()).expect("the parent reads");
+        crate::sabotage::during(|| {
+            work(script, dir, &mut |said| {
+                to.write_all(&said.encode()).expect("the parent reads");
+            });
         });
     }));
     let status = if outcome.is_ok() { 0 } else { 101 };
@@ -159,6 +169,9 @@ struct Tracer {
     calls: Vec<Call>,
     began: bool,
     unsynced: Option<Unsynced>,
+    /// Calls of this number fail from now on.
+    failing: Option<i64>,
+    pages: Pages,
     /// Every thread that was met, and, while it is in a call, what is done after.
     threads: HashMap<Pid, Option<After>>,
 }
@@ -256,9 +269,42 @@ impl Tracer {
                 Ok((After::Nothing, true))
             }
             Plan::KillAfter(n) if n == at => Ok((After::Kill, false)),
-            Plan::Fail(n, fault) if n == at => Ok((fail(thread, regs, fault)?, false)),
+            Plan::Fail(n, fault) => {
+                let fault = (n == at).then_some(fault);
+                Ok((self.failing(thread, regs, &call, fault)?, false))
+            }
+            Plan::FailFrom(n, fault) => {
+                if n == at {
+                    self.failing = Some(call.number);
+                }
+                let fault = (self.failing == Some(call.number)).then_some(fault);
+                Ok((self.failing(thread, regs, &call, fault)?, false))
+            }
             _ => Ok((After::Nothing, false)),
         }
+    }
+
+    /// A call in a run in which calls fail; this one if there is a `fault`.
+    fn failing(
+        &mut self,
+        thread: Pid,
+        regs: libc::user_regs_struct,
+        call: &Call,
+        fault: Option<Fault>,
+    ) -> Result<After, Errno> {
+        match call.number {
+            libc::SYS_pwrite64 => {
+                let [fd, _, len, offset] = call.args;
+                self.pages.written(self.pid, fd, offset, len);
+            }
+            libc::SYS_fdatasync | libc::SYS_fsync => {
+                // A sync that was interrupted has taken nothing for clean.
+                let fails = fault.is_some_and(|fault| fault != Fault::Refused(libc::EINTR));
+                self.pages.synced(self.pid, call.args[0], fails);
+            }
+            _ => {}
+        }
+        fault.map_or(Ok(After::Nothing), |fault| fail(thread, regs, fault))
     }
 
     /// What the last call, if it is a sync, was to make durable.

@@ -25,5 +25,26 @@ fn a_kill_or_an_error_at_any_system_call_loses_nothing_acknowledged() {
     };
     assert!(number_before("stops") > 500, "{last}");
     assert!(number_before("(call,") > 1000, "{last}");
+    assert!(number_before("lasting") > 100, "{last}");
+    assert!(number_before("journals") > 20, "{last}");
     assert_eq!(number_before("wrong"), 0, "{last}");
+}
+
+/// The rig itself: a sync fails, the pages are taken for clean, and an engine that asks for another
+/// sync and believes it does not get by.
+#[test]
+fn the_sweep_finds_an_engine_that_swallows_a_sync_error() {
+    let home = tempfile::tempdir().expect("a directory");
+    let home = home.path().to_str().expect("a name in UTF-8");
+    let output = Command::new(env!("CARGO_BIN_EXE_stops"))
+        .args(["--seeds", "0", "--threaded", "0", "--recoveries", "0"])
+        .args(["--fault-seeds", "1", "--fault-steps", "3"])
+        .args(["--home", home, "--break", "RetrySync"])
+        .args(["--fault-calls", "fdatasync"])
+        .output()
+        .expect("the sweep starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let found = "fdatasync, EIO: without what the failed sync was for: ";
+    assert!(said.contains(found), "{said}");
 }
