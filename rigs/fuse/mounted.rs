@@ -1,6 +1,8 @@
 //! Mounting one, and what is said where that is not possible.
 
 use fuser::{Config, FileAttr, FileType, Filesystem, INodeNo, MountOption};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
@@ -18,6 +20,20 @@ pub fn missing() -> Option<&'static str> {
     }
     None
 }
+
+/// Gives this process a mount namespace of its own, so that what it mounts goes with it, however
+/// it ends.
+///
+/// # Errors
+/// What the system says; mounts are everybody's then.
+pub fn own_namespace() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+}
+
+/// After this long, on a machine with much to do, mounting is taken to hang.
+const MOUNT_SECONDS: u64 = 60;
 
 /// A process that serves a file system, until this is dropped.
 #[derive(Debug)]
@@ -78,9 +94,9 @@ impl Server {
     /// Returns when it is mounted and answers.
     ///
     /// # Errors
-    /// If it does not within ten seconds.
+    /// If it does not within [`MOUNT_SECONDS`].
     pub fn wait_for(&self, file: &str) -> io::Result<()> {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(MOUNT_SECONDS);
         while !self.at.join(file).exists() {
             if Instant::now() > until {
                 return Err(io::ErrorKind::TimedOut.into());

@@ -4,8 +4,7 @@ use super::disk::Blocks;
 use super::served::{CONTROL, DISK, Served};
 use super::watchdog::Watchdog;
 use crate::fuse::mounted::{self, Server};
-use nix::mount::{MntFlags, MsFlags, mount, umount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::mount::{MntFlags, umount, umount2};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -86,9 +85,7 @@ pub fn missing(kind: Kind) -> Option<String> {
             return Some(format!("there is no {program}"));
         }
     }
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    let own = unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(None::<&str>, "/", None::<&str>, private, None::<&str>));
+    let own = mounted::own_namespace();
     own.err()
         .map(|e| format!("no mount namespace of its own: {e}"))
 }
