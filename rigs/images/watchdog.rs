@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Nothing takes so long between two signs of life.
-const HANG_SECONDS: u64 = 90;
+/// Nothing takes so long between two signs of life, on a machine with much to do either.
+const HANG_SECONDS: u64 = 180;
 const STOPPED: u64 = u64::MAX;
 
 #[derive(Clone, Debug)]
