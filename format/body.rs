@@ -292,6 +292,13 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_body_does_not_count_towards_its_length() {
+        let mut out = vec![0; MAX_BODY_BYTES];
+        encode(&7_u32, &mut out).expect("one byte");
+        assert_eq!(out.len(), MAX_BODY_BYTES + 1);
+    }
+
+    #[test]
     fn text_that_is_not_utf8_is_malformed() {
         assert_eq!(
             decode::<&str>(&[2, 0xFF, 0xFE]),

@@ -399,11 +399,6 @@ impl GroupBuffer {
         self.frame_count == 0
     }
 
-    /// How many frames were added.
-    pub fn frame_count(&self) -> u32 {
-        self.frame_count
-    }
-
     /// Links and checks every frame for its place, writes the group's header and pads with
     /// zeros. After this the buffer's bytes are what goes to the disk.
     pub fn seal(&mut self, place: &Place) -> Links {

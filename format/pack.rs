@@ -377,11 +377,6 @@ impl PackEncoder {
             .record(header.session, header.lsn, header.seq, off, len);
     }
 
-    /// How many records were added.
-    pub fn record_count(&self) -> u32 {
-        self.index.record_count()
-    }
-
     /// Ends the pack: appends the last block, the index and the footer. The result is how a
     /// manifest refers to it.
     pub fn finish(mut self, out: &mut Vec<u8>) -> PackRef {

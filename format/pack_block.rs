@@ -279,6 +279,7 @@ mod tests {
     use super::*;
     use crate::format::frame::tests::sample;
     use crate::format::ids::JournalId;
+    use crate::format::random::Random;
 
     fn seed() -> Seed {
         Seed::of_life(JournalId([8; 16]), 3)
@@ -341,6 +342,35 @@ mod tests {
             assert!(decode_block(seed(), 96, &bytes, &mut scratch).is_err());
             assert_eq!(scratch.capacity(), 0, "{codec:?} {stored_len} {raw_len}");
         }
+    }
+
+    /// Payloads of which a part repeats, from none to most of it.
+    #[test]
+    fn a_block_is_compressed_where_that_saves_an_eighth() {
+        let mut seen = [0; 2];
+        for unlike in (50..1000).step_by(50) {
+            let mut random = Random::new(unlike);
+            let mut payload = random.bytes(unlike as usize);
+            payload.resize(1000, b'x');
+            let raw = block(BlockCodec::Raw, &payload, 96);
+            let raw_len = BlockHeader::decode(seed(), 96, &raw).expect("good").raw_len;
+            let frames = &raw[BLOCK_HEADER_LEN..][..raw_len as usize];
+            let mut room = vec![0; lz4_flex::block::get_maximum_output_size(frames.len())];
+            let compressed = lz4_flex::block::compress_into(frames, &mut room).expect("room");
+            let header = BlockHeader::decode(seed(), 96, &block(BlockCodec::Lz4, &payload, 96))
+                .expect("good");
+            let pays = compressed * 8 <= raw_len as usize * 7;
+            seen[usize::from(pays)] += 1;
+            let (codec, stored_len) = match pays {
+                true => (BlockCodec::Lz4, compressed),
+                false => (BlockCodec::Raw, raw_len as usize),
+            };
+            assert_eq!(
+                (header.codec, header.stored_len as usize),
+                (codec, stored_len)
+            );
+        }
+        assert!(seen[0] > 1 && seen[1] > 10, "{seen:?}");
     }
 
     #[test]

@@ -94,6 +94,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_alignment_that_no_writer_chooses_is_refused() {
+        let with = |group_align| {
+            let header = SegmentHeader {
+                journal: JournalId([3; 16]),
+                id: SegmentId::new(12),
+                capacity: 1 << 20,
+                base_lsn: Lsn::new(88),
+                group_align,
+                base_link: 7,
+                base_group_link: 8,
+                created_ms: 99,
+            };
+            SegmentHeader::decode(&header.encode())
+        };
+        for good in [8, 512, 4096, 65536] {
+            assert!(with(good).is_ok(), "{good}");
+        }
+        for bad in [0, 1, 4, 24, 4095, 65537, 131_072] {
+            assert!(
+                matches!(with(bad), Err(Fault::Field { field: "group alignment", found, .. })
+                    if found == u64::from(bad)),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
     fn a_header_reads_back_and_another_lifes_seed_is_refused() {
         let header = SegmentHeader {
             journal: JournalId([3; 16]),

@@ -99,6 +99,14 @@ fn a_group_that_is_too_long_or_whose_frames_are_others_is_refused() {
         "group length"
     );
 
+    let longest = GroupHeader {
+        body_len: MAX_BODY_LEN as u32,
+        ..header
+    };
+    longest.encode(seed, &mut bytes);
+    let (decoded, _) = GroupHeader::decode(seed, SEGMENT, &bytes).expect("no longer than may be");
+    assert_eq!(decoded, longest);
+
     let others = GroupHeader {
         frames_check: header.frames_check ^ 1,
         ..header

@@ -136,6 +136,53 @@ fn each_lie_is_refused_by_the_check_that_is_there_for_it() {
 }
 
 #[test]
+fn a_lie_is_told_with_what_should_be_there() {
+    let (footer, index) = index_of(&bytes());
+    let raw_len = get_u32(&index, BLOCKS + BLOCK_ENTRY_LEN + 12);
+    let third = RECORDS + 2 * RECORD_ENTRY_LEN;
+    let off = get_u32(&index, third + 16);
+    assert!(0 < off && off < raw_len);
+    let lies = [
+        (SESSION_ENTRY_LEN, 1, "session of a pack", 2),
+        (third + 20, 32, "length of a record", raw_len - off),
+    ];
+    for (at, lie, field, expected) in lies {
+        let mut lying = index.clone();
+        put_u32(&mut lying, at, lie);
+        let fault = Fault::Field {
+            field,
+            expected: expected.into(),
+            found: lie.into(),
+        };
+        assert_eq!(decoded(&footer, &lying), Err(fault));
+    }
+}
+
+#[test]
+fn a_record_of_the_largest_size_is_indexed() {
+    let largest = MAX_BLOCK_LEN as u32;
+    let mut index = IndexEncoder::default();
+    index.record(SessionNo::new(1), Lsn::new(100), Seq::new(1), 0, largest);
+    let block = BlockHeader {
+        stored_len: largest,
+        raw_len: largest,
+        stored_crc: 0,
+        codec: BlockCodec::Raw,
+    };
+    index.block(PACK_HEADER_LEN as u64, &block);
+    let mut bytes = Vec::new();
+    index.finish(HEADER.seed(), &mut bytes);
+    let footer = PackFooter {
+        sessions: 1,
+        blocks: 1,
+        records: 1,
+        index_offset: PACK_HEADER_LEN as u64 + block.extent(),
+        ..index_of(&self::bytes()).0
+    };
+    assert_eq!(decoded(&footer, &bytes), Ok(()));
+}
+
+#[test]
 fn counts_that_do_not_agree_with_the_tables_are_refused() {
     let (footer, index) = index_of(&bytes());
     let without = PackFooter {

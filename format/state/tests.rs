@@ -107,6 +107,8 @@ fn every_flipped_bit_and_every_other_length_is_refused() {
             "cut to {len} bytes"
         );
     }
+    let cut = &good[..STATE_HEADER_LEN + STATE_FOOTER_LEN - 1];
+    assert!(matches!(StateFile::decode(cut), Err(Fault::Short { .. })));
     assert!(StateFile::decode(&[&good[..], &[0; 8]].concat()).is_err());
 }
 
