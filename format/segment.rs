@@ -10,6 +10,12 @@ use super::ids::{JournalId, Lsn, SegmentId};
 /// together with records.
 pub const SEGMENT_DATA: u64 = 4096;
 
+/// The first place at or behind `offset` where a group may begin. Groups are aligned to `align`
+/// counted from [`SEGMENT_DATA`], where the first one begins.
+pub const fn group_place(offset: u64, align: u64) -> u64 {
+    SEGMENT_DATA + offset.saturating_sub(SEGMENT_DATA).next_multiple_of(align)
+}
+
 /// Length of the header's fields.
 pub const SEGMENT_HEADER_LEN: usize = FileKind::Segment.header_len();
 
@@ -25,7 +31,7 @@ pub struct SegmentHeader {
     /// If not 0: whatever earlier segments hold from this LSN on is void, because recovery
     /// logged it again here.
     pub base_lsn: Lsn,
-    /// Groups begin at multiples of this.
+    /// Groups begin at multiples of this, counted from [`SEGMENT_DATA`].
     pub group_align: u32,
     /// With a base: the check of the frame before it.
     pub base_link: u32,

@@ -95,7 +95,8 @@ impl Options {
         self
     }
 
-    /// Groups begin at multiples of this many bytes: a power of two from 8 to 65536.
+    /// Groups begin at multiples of this many bytes, counted from the first group of a segment: a
+    /// power of two from 8 to 65536.
     ///
     /// Default: 4096, which assumes nothing of the disk: no block with acknowledged bytes is
     /// ever rewritten. 512 or less assumes *powersafe overwrite*: that a power cut garbles only

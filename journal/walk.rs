@@ -9,7 +9,7 @@ use crate::format::Fault;
 use crate::format::group::{GROUP_HEADER_LEN, Group, GroupFault, GroupHeader};
 use crate::format::ids::Lsn;
 use crate::format::manifest::ReplayPoint;
-use crate::format::segment::SEGMENT_DATA;
+use crate::format::segment::{SEGMENT_DATA, group_place};
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -213,7 +213,7 @@ impl<'s> Walk<'s> {
             }));
         }
         let align = u64::from(self.segment.header().group_align);
-        self.at.offset = (offset + group.header.len() as u64).next_multiple_of(align);
+        self.at.offset = group_place(offset + group.header.len() as u64, align);
         self.at.next_lsn = group.header.end_lsn();
         self.link_unknown &= group.header.is_empty();
         self.at.link = group.last_check.unwrap_or(self.at.link);

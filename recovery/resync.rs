@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::format::group::{GROUP_HEADER_LEN, GROUP_MAGIC, Group, GroupHeader};
+use crate::format::segment::group_place;
 use crate::journal::segments::SegmentFile;
 
 /// How much is read at once.
@@ -30,7 +31,7 @@ pub(super) fn next_group(
     let align = u64::from(header.group_align);
     let magic = GROUP_MAGIC.to_le_bytes();
     let mut chunk = vec![0; CHUNK_BYTES + GROUP_HEADER_LEN];
-    let mut offset = from.next_multiple_of(align);
+    let mut offset = group_place(from, align);
     while offset < header.capacity {
         let got = segment.read_at(&mut chunk, offset)?;
         let places = (0..CHUNK_BYTES).step_by(align as usize);

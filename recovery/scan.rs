@@ -117,9 +117,11 @@ pub(crate) struct Known {
 impl LogEnd {
     /// Refuses to take a segment whose header is broken for one that holds nothing, unless the
     /// watermark page says so. A header is durable before the file has its name, so no crash
-    /// breaks it; and without the page nothing tells what was in there.
+    /// breaks it; and without the page nothing tells what was in there. Nor can another segment
+    /// stand for the one that replay begins in: the next opening would begin there again.
     pub fn hold_against_page(&mut self, segments: &Segments, page_validates: bool) {
-        if self.verdict != Verdict::Recreate || page_validates {
+        let begins_there = segments.broken.contains_key(&self.point.segment);
+        if self.verdict != Verdict::Recreate || page_validates && !begins_there {
             return;
         }
         let behind = segments.broken.range(self.point.segment..).next();
@@ -271,7 +273,6 @@ impl Reader<'_> {
             Walk::from_start(segment, &self.point)
         };
         let mut walk = walk.until(self.segments.void_from(segment.id()));
-        let mut groups = 0_u64;
         loop {
             let before = walk.point();
             match walk.step()? {
@@ -291,7 +292,6 @@ impl Reader<'_> {
                     if !group.header.is_empty() && at.end_lsn > proven_lsn {
                         self.unproven.push(at);
                     }
-                    groups += 1;
                     self.point = walk.point();
                 }
                 Step::End(Stop::Sealed | Stop::Full) => return Ok(SegmentEnd::GoesOn),
@@ -299,7 +299,7 @@ impl Reader<'_> {
                     return Ok(SegmentEnd::Stops(before, Found::OutOfOrder));
                 }
                 Step::End(Stop::Fault(_)) => {
-                    let at_start = before.offset == SEGMENT_DATA && groups == 0;
+                    let at_start = before.offset == SEGMENT_DATA;
                     let found = classify(segment, before.offset)?;
                     // Behind a closing group nothing was written, so what is here is older.
                     let is_empty =

@@ -5,7 +5,7 @@ use super::source::{FrameAt, Kind, Source, Window};
 use crate::format::frame::FRAME_ALIGN;
 use crate::format::group::{GROUP_HEADER_LEN, GROUP_MAGIC, Group, GroupHeader, SEAL};
 use crate::format::ids::{Lsn, SegmentId};
-use crate::format::segment::SEGMENT_DATA;
+use crate::format::segment::{SEGMENT_DATA, group_place};
 
 impl Gathered {
     /// Gathers from a segment. Nothing at or above `void_from` counts: a later one logged it
@@ -93,7 +93,7 @@ impl SegmentScan<'_> {
             if ends_at_seal && header.flags & SEAL != 0 {
                 return;
             }
-            offset = end.next_multiple_of(self.align);
+            offset = group_place(end, self.align);
         }
     }
 
@@ -129,7 +129,7 @@ impl SegmentScan<'_> {
     fn next_header(&self, window: &mut Window<'_>, from: u64) -> Option<(u64, Lsn)> {
         let id = SegmentId::new(self.source.id);
         let magic = GROUP_MAGIC.to_le_bytes();
-        let mut at = from.next_multiple_of(self.align);
+        let mut at = group_place(from, self.align);
         while at + GROUP_HEADER_LEN as u64 <= self.source.len {
             let bytes = window.bytes(at, GROUP_HEADER_LEN);
             if bytes[..4] == magic
