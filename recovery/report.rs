@@ -70,3 +70,42 @@ impl fmt::Display for Recovery {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_found_and_leaves_out_what_was_not() {
+        let clean = Recovery {
+            clean: true,
+            records: 12,
+            segments: 2,
+            ..Recovery::default()
+        };
+        assert_eq!(clean.to_string(), "opened 12 records in 2 segments");
+        let one = Recovery {
+            clean: false,
+            open_turns: 1,
+            torn_bytes: 1,
+            ..clean.clone()
+        };
+        let said = "recovered 12 records in 2 segments; cut a torn tail of 1 bytes; 1 turn is open";
+        assert_eq!(one.to_string(), said);
+        let all = Recovery {
+            snapshot: Some(SnapshotId::new(7)),
+            relogged_records: 3,
+            open_turns: 2,
+            warnings: vec!["one".into(), "two".into()],
+            ..clean.clone()
+        };
+        let said = "opened 12 records in 2 segments and snapshot 7; logged 3 unproven records \
+                    again; 2 turns are open; one; two";
+        assert_eq!(all.to_string(), said);
+        let created = Recovery {
+            created: true,
+            ..all
+        };
+        assert_eq!(created.to_string(), "created an empty journal");
+    }
+}

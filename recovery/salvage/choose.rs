@@ -138,3 +138,187 @@ fn push(ranges: &mut Vec<LsnRange>, from: Lsn, to: Lsn) {
         _ => ranges.push(LsnRange { from, to }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::ids::{Seq, SessionNo};
+
+    /// A frame of the log: its check is its LSN times ten, and it links to `prev`.
+    fn frame(lsn: u64, rank: Rank, prev: u32) -> Found {
+        Found {
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(lsn as u32),
+            payload_check: 0,
+            check: lsn as u32 * 10,
+            prev,
+            place: FrameAt {
+                source: 0,
+                at: lsn * 100,
+                off: FrameAt::DIRECT,
+                payload_len: 1,
+            },
+            rank,
+        }
+    }
+
+    fn linked(lsn: u64, rank: Rank) -> Found {
+        frame(lsn, rank, (lsn as u32 - 1) * 10)
+    }
+
+    fn packed(lsn: u64) -> Found {
+        let mut found = frame(lsn, Rank::Packed, 0);
+        found.place.off = 40;
+        found
+    }
+
+    fn lsns(records: &[Found]) -> Vec<u64> {
+        records.iter().map(|record| record.lsn.get()).collect()
+    }
+
+    fn after_links(records: &[Found]) -> Vec<u64> {
+        let mut records = records.to_vec();
+        drop_unlinked(&mut records);
+        lsns(&records)
+    }
+
+    fn ranges(ranges: &[LsnRange]) -> Vec<(u64, u64)> {
+        ranges.iter().map(|r| (r.from.get(), r.to.get())).collect()
+    }
+
+    use Rank::{Grouped, Lone};
+
+    #[test]
+    fn a_lone_frame_that_a_neighbour_contradicts_is_none() {
+        let (one, three) = (linked(1, Grouped), linked(3, Grouped));
+        assert_eq!(after_links(&[one, linked(2, Lone), three]), [1, 2, 3]);
+        // It does not link to the one before, or the one behind does not link to it.
+        assert_eq!(after_links(&[one, frame(2, Lone, 77), three]), [1, 3]);
+        assert_eq!(
+            after_links(&[one, linked(2, Lone), frame(3, Grouped, 77)]),
+            [1, 3]
+        );
+        // What stands in a whole group is a record beyond doubt.
+        assert_eq!(after_links(&[one, frame(2, Grouped, 77), three]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn only_a_neighbour_in_the_log_contradicts() {
+        let (far, lone) = (linked(1, Grouped), frame(3, Lone, 77));
+        assert_eq!(after_links(&[far, lone, linked(5, Grouped)]), [1, 3, 5]);
+        // Frames of a pack link to others of their pack.
+        assert_eq!(after_links(&[packed(2), lone, packed(4)]), [2, 3, 4]);
+        let mut of_block = lone;
+        of_block.place.off = 0;
+        assert_eq!(after_links(&[linked(2, Grouped), of_block]), [2, 3]);
+    }
+
+    #[test]
+    fn of_two_lone_frames_the_later_one_is_not_blamed_for_the_earlier() {
+        let (two, three) = (linked(2, Lone), frame(3, Lone, 77));
+        assert_eq!(after_links(&[two, three]), [2, 3]);
+        // A whole group behind it decides.
+        assert_eq!(after_links(&[two, three, linked(4, Grouped)]), [2, 3, 4]);
+        assert_eq!(after_links(&[two, three, frame(4, Grouped, 99)]), [2, 4]);
+        assert_eq!(after_links(&[two, three, frame(4, Lone, 99)]), [2, 3, 4]);
+    }
+
+    #[test]
+    fn what_nothing_proves_goes_on_without_a_gap_in_whole_groups() {
+        let after = |durable, records: &[Found]| {
+            let mut records = records.to_vec();
+            drop_never_acknowledged(&mut records, Lsn::new(durable));
+            lsns(&records)
+        };
+        let grouped = |lsn| linked(lsn, Grouped);
+        let all = [
+            grouped(1),
+            linked(2, Lone),
+            grouped(3),
+            grouped(4),
+            grouped(6),
+        ];
+        assert_eq!(after(7, &all), [1, 2, 3, 4, 6]);
+        assert_eq!(after(3, &all), [1, 2, 3, 4]);
+        assert_eq!(after(2, &all), [1], "a lone frame is no whole group");
+        assert_eq!(after(0, &all), [1]);
+        assert_eq!(after(0, &all[2..]), [0; 0]);
+    }
+
+    fn missing(records: &[u64], gathered: &Gathered, logged_from: u64) -> Missing {
+        let records: Vec<_> = records.iter().map(|lsn| linked(*lsn, Grouped)).collect();
+        name_missing(&records, gathered, Lsn::new(logged_from))
+    }
+
+    fn gathered(durable: u64, accounted: &[(u64, u64)], listed: &[u64]) -> Gathered {
+        let mut gathered = Gathered::default();
+        gathered.durable = Lsn::new(durable);
+        let accounted = accounted.iter().map(|(a, b)| (Lsn::new(*a), Lsn::new(*b)));
+        gathered.accounted = accounted.collect();
+        let listed = listed.iter().map(|lsn| Listed {
+            lsn: Lsn::new(*lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(*lsn as u32),
+        });
+        gathered.listed_lost = listed.collect();
+        gathered
+    }
+
+    #[test]
+    fn every_gap_below_what_was_durable_is_named() {
+        let to = |durable| gathered(durable, &[], &[]);
+        let all = missing(&[1, 2, 3], &to(4), 1);
+        assert_eq!((all.lost.len(), all.uncertain.len()), (0, 0));
+        let some = missing(&[2, 3, 6], &to(9), 1);
+        assert_eq!(ranges(&some.lost), [(1, 2), (4, 6), (7, 9)]);
+        assert_eq!(some.uncertain, []);
+        // What is there beyond the proof is no gap.
+        assert_eq!(ranges(&missing(&[1, 2, 3], &to(2), 1).lost), []);
+        assert_eq!(ranges(&missing(&[], &to(0), 1).lost), []);
+    }
+
+    #[test]
+    fn below_what_was_logged_compactions_may_have_dropped_it() {
+        let of = |records: &[u64], logged_from| {
+            let missing = missing(records, &gathered(11, &[], &[]), logged_from);
+            (ranges(&missing.lost), ranges(&missing.uncertain))
+        };
+        let all = vec![(1, 11)];
+        assert_eq!(of(&[], 1), (all.clone(), vec![]));
+        assert_eq!(of(&[], 11), (vec![], all));
+        assert_eq!(of(&[], 5), (vec![(5, 11)], vec![(1, 5)]));
+        // A gap that ends where the log begins is all uncertain, one that begins there all lost.
+        assert_eq!(of(&[5], 5), (vec![(6, 11)], vec![(1, 5)]));
+        assert_eq!(of(&[1, 2, 3, 4, 8], 5), (vec![(5, 8), (9, 11)], vec![]));
+    }
+
+    #[test]
+    fn where_an_index_answers_it_says_what_is_lost() {
+        let of = |accounted: &[(u64, u64)], listed: &[u64], records: &[u64]| {
+            let missing = missing(records, &gathered(21, accounted, listed), 21);
+            (ranges(&missing.lost), ranges(&missing.uncertain))
+        };
+        // All is accounted for: only what is listed is lost, the rest was dropped.
+        assert_eq!(
+            of(&[(1, 21)], &[4, 5, 9], &[]),
+            (vec![(4, 6), (9, 10)], vec![])
+        );
+        // Neighbouring accounts leave nothing between them, others do.
+        assert_eq!(of(&[(1, 8), (8, 21)], &[], &[]), (vec![], vec![]));
+        assert_eq!(of(&[(1, 8), (9, 21)], &[], &[]), (vec![], vec![(8, 9)]));
+        assert_eq!(
+            of(&[(3, 8), (6, 12)], &[], &[]),
+            (vec![], vec![(1, 3), (12, 21)])
+        );
+        // Records at the edges of the accounts and of the list.
+        assert_eq!(
+            of(&[(1, 5), (10, 15)], &[4, 10, 14], &[5, 15]),
+            (vec![(4, 5), (10, 11), (14, 15)], vec![(6, 10), (16, 21)])
+        );
+        assert_eq!(
+            of(&[(1, 10), (10, 21)], &[10], &[9, 11]),
+            (vec![(10, 11)], vec![])
+        );
+    }
+}

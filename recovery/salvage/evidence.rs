@@ -110,7 +110,8 @@ fn named(state: &State) -> Vec<Listed> {
             }
         }
     }
-    named.retain(|l| l.lsn.get() > 0 && l.seq.get() > 0);
+    // A session without a record of its own has no first and no last one.
+    named.retain(|l| l.lsn.get() > 0);
     named
 }
 
@@ -212,4 +213,131 @@ fn is_linked(header: &HeaderOnly, records: &[Found]) -> bool {
     let lsn = header.record.lsn.get();
     at(lsn + 1).is_none_or(|next| next.prev == header.check)
         && at(lsn - 1).is_none_or(|before| before.check == header.prev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sources::Sources;
+    use super::*;
+    use crate::format::ids::SegmentId;
+    use crate::journal::turn::Input;
+    use crate::recovery::reader::Reader;
+    use crate::recovery::testing::{Home, fill};
+    use crate::storage::DiskStorage;
+    use crate::storage::dir::Dir;
+    use crate::sync::Arc;
+
+    fn survivors(all: &[(u32, u32, u64)]) -> Survivors {
+        let all = all.iter();
+        let all = all.map(|&(no, seq, lsn)| (SessionNo::new(no), Seq::new(seq), Lsn::new(lsn)));
+        Survivors(all.collect())
+    }
+
+    /// Five records of one session, from 10 on; the last two in a segment of their own.
+    fn known(end: u64) -> Known {
+        let place = |n: u32, segment, offset| {
+            (
+                Loc::new(SegmentId::new(segment), offset),
+                SessionNo::new(1),
+                Seq::new(n),
+            )
+        };
+        Known {
+            named: Vec::new(),
+            places: vec![
+                place(1, 1, 4160),
+                place(2, 1, 8256),
+                place(3, 1, 12352),
+                place(4, 2, 4160),
+                place(5, 2, 8256),
+            ],
+            first_lsns: vec![
+                (Lsn::new(10), Loc::new(SegmentId::new(1), 0)),
+                (Lsn::new(13), Loc::new(SegmentId::new(2), 0)),
+            ],
+            end: Lsn::new(end),
+        }
+    }
+
+    fn placed(known: &Known, survivors: &Survivors) -> Vec<(u64, u32)> {
+        let placed = known.placed(survivors);
+        placed.iter().map(|l| (l.lsn.get(), l.seq.get())).collect()
+    }
+
+    #[test]
+    fn where_as_many_places_as_lsns_lie_between_two_fences_each_has_its_own() {
+        let all = [(10, 1), (11, 2), (12, 3), (13, 4), (14, 5)];
+        assert_eq!(placed(&known(15), &survivors(&[])), all);
+        // One that a compaction dropped was among the last: of those nothing is known.
+        assert_eq!(placed(&known(16), &survivors(&[])), all[..3]);
+        // Unless a record that is there stands between.
+        assert_eq!(placed(&known(16), &survivors(&[(1, 4, 13)])), all[..4]);
+        assert_eq!(
+            placed(&known(16), &survivors(&[(1, 4, 14)])),
+            [(10, 1), (11, 2), (12, 3), (14, 4), (15, 5)]
+        );
+        // Another session's record of that sequence is not it.
+        assert_eq!(placed(&known(16), &survivors(&[(2, 4, 13)])), all[..3]);
+    }
+
+    #[test]
+    fn a_state_names_the_records_that_it_refers_to() {
+        let home = Home::new();
+        let journal = home.open();
+        fill(&journal, "a", 2, 9);
+        let session = journal.session("turns").expect("opens");
+        session.put("key", "the value").expect("is kept");
+        let mut open = session.begin(Input::user("the open turn")).expect("begins");
+        open.started().expect("starts");
+        let waiting = session
+            .begin(Input::user("the queued turn"))
+            .expect("begins");
+        session.append("note", "in between").expect("is kept");
+        session.append("note", "the last").expect("is kept");
+        let gone = journal.session("gone").expect("opens");
+        gone.append("note", "went").expect("is kept");
+        gone.delete().expect("deletes");
+        journal.checkpoint().expect("is taken");
+        let read = || {
+            let reader = Reader::open(&home.path).expect("opens");
+            let log = reader.read(Lsn::new(1)).expect("reads");
+            log.map(|entry| entry.expect("a record"))
+                .collect::<Vec<_>>()
+        };
+        let all = read();
+        drop((open, waiting, session, gone, journal));
+        let dir = Dir::new(Arc::new(DiskStorage), &home.path);
+        let sources = Sources::find(&dir).expect("finds");
+        let (_, known) = sources.base(&dir, &mut Vec::new()).expect("a state");
+        let listed = |named: &Listed| {
+            let is = |e: &&crate::journal::entry::Entry| {
+                (e.lsn, e.session, e.seq) == (named.lsn, named.session, named.seq)
+            };
+            all.iter().find(is)
+        };
+        let mut contents: Vec<String> = Vec::new();
+        for named in &known.named {
+            let entry = listed(named).unwrap_or_else(|| panic!("{named:?} is no record"));
+            contents.push(String::from_utf8_lossy(&entry.content).into_owned());
+        }
+        for content in ["the value", "the open turn", "the queued turn", "the last"] {
+            assert!(
+                contents.iter().any(|c| c == content),
+                "{content}: {contents:?}"
+            );
+        }
+        assert!(!contents.iter().any(|c| c == "in between"));
+        // Of each session the first record and the last one, of one that was deleted the last.
+        let numbers: std::collections::BTreeSet<_> = all.iter().map(|e| e.session).collect();
+        for no in numbers.into_iter().filter(|no| no.get() > 0) {
+            let of = |e: &&crate::journal::entry::Entry| e.session == no;
+            let (first, last) = (all.iter().find(of), all.iter().rfind(of));
+            let has = |e: Option<&crate::journal::entry::Entry>| {
+                e.is_some_and(|e| known.named.iter().any(|l| l.lsn == e.lsn))
+            };
+            assert!(has(last), "the last record of {no}");
+            let is_deleted = all.iter().any(|e| e.session == no && e.content == b"went");
+            assert!(is_deleted || has(first), "the first record of {no}");
+        }
+    }
 }

@@ -56,8 +56,100 @@ fn progress_ends_at_the_total() {
         assert!(p.done_bytes >= last.0 && p.done_bytes <= p.total_bytes);
         last = (p.done_bytes, p.total_bytes);
     });
-    assert!(report.expect("verifies").is_sound());
+    let report = report.expect("verifies");
+    assert!(report.is_sound());
     assert_eq!(last.0, last.1);
+    let files = home.files();
+    let ours = || files.iter().filter(|(name, _)| *name != "LOCK");
+    assert_eq!(report.files, ours().count() as u64);
+    assert_eq!(
+        report.bytes,
+        ours().map(|(_, bytes)| bytes.len() as u64).sum()
+    );
+    assert_eq!(last.1, report.bytes);
+}
+
+/// Damage is looked for again only if a writer was at work meanwhile.
+#[test]
+fn a_damaged_journal_at_rest_is_read_once() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 2, 60);
+    drop(journal);
+    home.flip(&home.logged()[0], 4096 * 3 + 100);
+    let mut begun = 0;
+    let report = verify_on(Arc::new(DiskStorage), &home.path, &mut |p| {
+        begun += usize::from(p.file == names::WATERMARK);
+    });
+    assert!(!report.expect("verifies").is_sound());
+    assert_eq!(begun, 1);
+}
+
+#[test]
+fn a_directory_under_a_files_name_is_a_warning() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 1, 3);
+    drop(journal);
+    std::fs::create_dir(home.path.join("00000000000000000099.pack")).expect("is made");
+    let report = verify(&home.path).expect("verifies");
+    let codes: Vec<_> = report
+        .findings
+        .iter()
+        .map(|f| (f.severity, f.code))
+        .collect();
+    assert_eq!(codes, [(Severity::Warning, "not_a_file")], "{report}");
+}
+
+#[test]
+fn a_segment_without_its_header_is_counted_as_one() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 2, 120);
+    drop(journal);
+    let count = look(&home).segments;
+    assert!(count > 2);
+    home.flip(&home.logged()[1], 20);
+    let report = look(&home);
+    assert!(!report.is_sound());
+    assert_eq!(report.segments, count);
+}
+
+/// The newest manifest rots. What the one before refers to may be gone by right.
+#[test]
+fn what_a_damaged_newer_manifest_may_have_given_up_is_a_warning() {
+    let home = Home::new();
+    compacted(&home);
+    let manifests = || {
+        home.names("")
+            .into_iter()
+            .filter(|n| n.starts_with("manifest"))
+    };
+    let newest = manifests().max().expect("one");
+    assert!(manifests().count() > 1, "the one before is kept");
+    let before = crate::format::manifest::Manifest::decode(
+        &home.read(&manifests().rev().nth(1).expect("two")),
+    );
+    let given_up: Vec<_> = before
+        .expect("good")
+        .snapshots
+        .iter()
+        .flat_map(|s| s.packs.clone())
+        .map(|pack| names::pack(pack.id))
+        .filter(|name| !home.path.join(name).exists())
+        .collect();
+    home.flip(&newest, 100);
+    let report = look(&home);
+    for name in given_up {
+        let of = |f: &&Finding| f.file.as_deref() == Some(&*name);
+        let finding = report.findings.iter().find(of).expect("is named");
+        assert_eq!(finding.severity, Severity::Warning, "{report}");
+        assert!(finding.what.contains("may have given it up"), "{report}");
+    }
+    assert!(
+        report.damage().all(|f| f.file.as_deref() == Some(&*newest)),
+        "{report}"
+    );
 }
 
 #[test]

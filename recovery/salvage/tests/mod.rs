@@ -2,6 +2,7 @@
 
 mod invented;
 mod misplaced;
+mod told;
 mod whose;
 
 use super::*;
