@@ -1,6 +1,6 @@
 //! Errors: one variant for each thing that a caller would do differently.
 
-use crate::format::ids::{Lsn, SegmentId};
+use crate::format::ids::{Epoch, Lsn, SegmentId, Seq};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,23 +98,168 @@ pub enum Error {
         /// The id asked for.
         id: String,
     },
+    /// A session of that name is there, and another one was to be made.
+    #[error("session {id:?} is there already")]
+    SessionExists {
+        /// The id asked for.
+        id: String,
+    },
+    /// What the caller expected of the session does not hold any more: somebody else was here.
+    /// Nothing was appended. Read again, and decide again.
+    #[error("session {session:?}: {what} is {found}, expected {expected}")]
+    Conflict {
+        /// The session.
+        session: String,
+        /// What was expected: `head` and `value` as the LSN of a record, 0 for none, or
+        /// `generation`.
+        what: &'static str,
+        /// What was expected.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
     /// The session was deleted.
     #[error("session {id:?} is deleted")]
     SessionDeleted {
         /// Its id or number.
         id: String,
     },
-    /// The turn cannot do that in its state, for example end twice.
+    /// No such turn: it never was, its beginning was dropped, or it ended longer ago than is
+    /// remembered. Read the session to see.
+    #[error("no open turn {turn} in session {session:?}")]
+    UnknownTurn {
+        /// The session.
+        session: String,
+        /// The turn: the sequence number of its first record.
+        turn: Seq,
+    },
+    /// The turn has ended, and ends once. What was to be said about it is too late.
+    #[error("turn {turn} of session {session:?} is {state} already")]
+    TurnEnded {
+        /// The session.
+        session: String,
+        /// The turn.
+        turn: Seq,
+        /// How it ended.
+        state: &'static str,
+    },
+    /// A turn is open where none may be: the session has as many open turns as it may have, or
+    /// the turn to be superseded goes on. Wait for it, cancel it, or queue the input.
+    #[error("turn {turn} of session {session:?} is still open")]
+    TurnOpen {
+        /// The session.
+        session: String,
+        /// The open turn; of several, the latest.
+        turn: Seq,
+    },
+    /// Another attempt holds the turn, or this one is over because its writer is. Stop working
+    /// on it: nothing that this attempt says will be taken.
+    #[error(
+        "attempt {attempt} of turn {turn} of session {session:?} is fenced off: the latest is \
+         attempt {current} of writer {epoch}{}",
+        by(owner)
+    )]
+    Fenced {
+        /// The session.
+        session: String,
+        /// The turn.
+        turn: Seq,
+        /// The attempt that spoke; 0 for none.
+        attempt: u32,
+        /// The latest attempt.
+        current: u32,
+        /// Who makes that attempt; empty if the host did not tell.
+        owner: String,
+        /// The writer under which it began.
+        epoch: Epoch,
+    },
+    /// The turn has calls without a result, so it is not complete. Record their results, or
+    /// that there will be none.
+    #[error("turn {turn} of session {session:?} has {calls} calls without a result")]
+    OpenCalls {
+        /// The session.
+        session: String,
+        /// The turn.
+        turn: Seq,
+        /// How many.
+        calls: u32,
+    },
+    /// The turn has no open call of that id: it never was, or has its result.
+    #[error("turn {turn} of session {session:?} has no open call of that id")]
+    UnknownCall {
+        /// The session.
+        session: String,
+        /// The turn.
+        turn: Seq,
+    },
+    /// The turn cannot go there from where it is, for example back.
     #[error("{what}: turn {turn} of session {session:?} is {state}")]
     WrongState {
         /// What was asked.
         what: &'static str,
         /// The session.
         session: String,
-        /// The turn's sequence number.
-        turn: u32,
+        /// The turn.
+        turn: Seq,
         /// The state it is in.
-        state: String,
+        state: &'static str,
+    },
+    /// No such input is queued: it became a turn, was confirmed or withdrawn, or never was.
+    #[error("no input {input} is queued in session {session:?}")]
+    UnknownInput {
+        /// The session.
+        session: String,
+        /// The input: the sequence number of the record that queued it.
+        input: u64,
+    },
+    /// Another claim holds the input, or this one is over: it was taken away by hand, or its
+    /// writer is gone. Leave the input to who has it.
+    #[error(
+        "input {input} of session {session:?} has claim {claim} of writer {epoch}{}",
+        by(owner)
+    )]
+    InputClaimed {
+        /// The session.
+        session: String,
+        /// The input.
+        input: u64,
+        /// The latest claim.
+        claim: u32,
+        /// Who made it; empty if the host did not tell, or if it is over.
+        owner: String,
+        /// The writer under which it was made; 0 if it is over.
+        epoch: Epoch,
+    },
+    /// The input does not stand where that could be done with it.
+    #[error("{what}: input {input} of session {session:?} is {state}")]
+    InputState {
+        /// What was asked.
+        what: &'static str,
+        /// The session.
+        session: String,
+        /// The input.
+        input: u64,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// Input is queued among the records to be dropped. It would go unseen, so it must leave the
+    /// queue first.
+    #[error("input {input} of session {session:?} is still queued")]
+    InputPending {
+        /// The session.
+        session: String,
+        /// The oldest of it.
+        input: Seq,
+    },
+    /// The session, or the journal, has as many of these as it may have. Some must go first.
+    #[error("session {session:?} has {max} {what}, and may not have more")]
+    Full {
+        /// The session.
+        session: String,
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        max: u64,
     },
     /// The call's arguments do not make sense together.
     #[error("invalid {what}: {why}")]
@@ -230,6 +375,14 @@ impl From<Corruption> for Error {
     }
 }
 
+/// As an addition to a sentence.
+fn by(owner: &str) -> String {
+    match owner {
+        "" => String::new(),
+        owner => format!(", by {owner:?}"),
+    }
+}
+
 impl Error {
     /// Wraps a system error with what was attempted and where. A full disk or an exhausted
     /// quota becomes [`Error::NoSpace`].
@@ -262,7 +415,20 @@ impl Error {
             Error::Backpressure { .. } => "backpressure",
             Error::UnknownSession { .. } => "unknown_session",
             Error::SessionDeleted { .. } => "session_deleted",
+            Error::SessionExists { .. } => "session_exists",
+            Error::Conflict { .. } => "conflict",
+            Error::UnknownTurn { .. } => "unknown_turn",
+            Error::TurnEnded { .. } => "turn_ended",
+            Error::TurnOpen { .. } => "turn_open",
+            Error::Fenced { .. } => "fenced",
+            Error::OpenCalls { .. } => "open_calls",
+            Error::UnknownCall { .. } => "unknown_call",
             Error::WrongState { .. } => "wrong_state",
+            Error::UnknownInput { .. } => "unknown_input",
+            Error::InputClaimed { .. } => "input_claimed",
+            Error::InputState { .. } => "input_state",
+            Error::InputPending { .. } => "input_pending",
+            Error::Full { .. } => "full",
             Error::Invalid { .. } => "invalid",
             Error::Closed => "closed",
             Error::Forked { .. } => "forked",
@@ -292,7 +458,20 @@ impl Error {
             Error::Backpressure { .. } => "wait for earlier tickets, or use the waiting call",
             Error::UnknownSession { .. } => "list the sessions to see the ids there are",
             Error::SessionDeleted { .. } => "open a new session; a deleted one does not come back",
-            Error::WrongState { .. } => "look at the turn's state; an ended turn stays ended",
+            Error::SessionExists { .. } => "use the session that is there, or another id",
+            Error::Conflict { .. } => "read the session again, and decide again",
+            Error::UnknownTurn { .. } => "list the open turns, or read the session",
+            Error::TurnEnded { .. } => "an ended turn stays ended; begin another in its place",
+            Error::TurnOpen { .. } => "wait for the open turn, cancel it, or queue the input",
+            Error::Fenced { .. } => "stop working on the turn; a further attempt may be begun",
+            Error::OpenCalls { .. } => "record the results, or interrupt the calls",
+            Error::UnknownCall { .. } => "list the turn's open calls; each gets one result",
+            Error::WrongState { .. } => "look at the turn's state; it moves forwards only",
+            Error::UnknownInput { .. } => "list the pending input to see what there is",
+            Error::InputClaimed { .. } => "leave it to who has it, or release it by hand",
+            Error::InputState { .. } => "list the pending input to see where it stands",
+            Error::InputPending { .. } => "withdraw it, or let it become a turn, and try again",
+            Error::Full { .. } => "end, withdraw or remove some first",
             Error::Invalid { .. } => "correct the argument",
             Error::Closed => "open the journal again",
             Error::Forked { .. } => {

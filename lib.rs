@@ -86,14 +86,17 @@ pub use journal::handle::{Journal, MAX_SESSION_ID_BYTES};
 pub use journal::info::{OpenTurnInfo, SessionInfo};
 pub use journal::log_read::LogEntries;
 pub use journal::options::Options;
+pub use journal::queue::{Claim, Enqueued, InputStatus, PendingInput};
 pub use journal::session::Session;
 pub use journal::shared::Durability;
 pub use journal::subscription::Subscription;
 pub use journal::ticket::Ticket;
 pub use journal::turn::{Input, Turn};
+pub use journal::turn_entries::TurnEntries;
+pub use model::check::Condition;
 pub use model::event::Kind;
 pub use model::retention::Retention;
-pub use model::turn::TurnState;
+pub use model::turn::{Cause, TurnState};
 pub use recovery::{
     Follow, LostOf, LostRecords, LsnRange, Progress, Quarantined, Reader, ReaderEntries, ReaderLog,
     ReaderSession, Recovery, SalvageReport, SalvagedSession, SegmentReport, SeqRange, VerifyReport,

@@ -1,10 +1,12 @@
 //! A batch: records of any sessions that are there all or not at all.
 
+use super::queue::Claim;
 use super::session::Session;
 use super::shared::{NewRecord, Shared};
 use super::turn::Turn;
 use crate::error::{Error, Result};
 use crate::format::ids::SessionNo;
+use crate::model::check::Condition;
 use crate::model::event::{Envelope, Kind};
 use crate::sync::Arc;
 
@@ -19,10 +21,12 @@ pub struct Batch {
 
 #[derive(Clone, Debug)]
 struct Item {
+    condition: Option<Condition>,
     session: SessionNo,
     kind: Kind,
     turn: u32,
     attempt: u32,
+    link: u64,
     name: String,
     actor: String,
     extra: Vec<u8>,
@@ -99,6 +103,17 @@ impl Batch {
         )
     }
 
+    /// Adds the confirmation of claimed input: it is done with if what came of it is there, and
+    /// waits again if not. The claim itself says nothing more; drop it after the batch.
+    pub fn confirm(self, claim: &Claim) -> Self {
+        let mut batch = self.push(claim.session(), Kind::InputConfirmed, "", &[], None);
+        if let Some(item) = batch.items.last_mut() {
+            item.attempt = claim.number();
+            item.link = u64::from(claim.input().get());
+        }
+        batch
+    }
+
     /// Adds the setting of a value.
     pub fn put(self, session: &Session, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.push(session, Kind::Put, key, value.as_ref(), None)
@@ -136,10 +151,12 @@ impl Batch {
         let journal = Arc::as_ptr(&session.journal().shared) as usize;
         self.mixed |= *self.journal.get_or_insert(journal) != journal;
         self.items.push(Item {
+            condition: session.condition(),
             session: session.no(),
             kind,
             turn: turn.map_or(0, |turn| turn.id().get()),
             attempt: turn.map_or(0, Turn::attempt),
+            link: 0,
             name: name.to_owned(),
             actor: String::new(),
             extra: Vec::new(),
@@ -165,11 +182,13 @@ impl Batch {
 impl Item {
     fn record(&self) -> NewRecord<'_> {
         NewRecord {
+            condition: self.condition,
             session: self.session,
             kind: self.kind,
             envelope: Envelope {
                 turn: self.turn,
                 attempt: self.attempt,
+                link: self.link,
                 name: &self.name,
                 actor: &self.actor,
                 extra: &self.extra,

@@ -24,15 +24,18 @@ pub struct Entry {
     pub at_ms: u64,
     /// The turn that it belongs to: the sequence number of the turn's first record.
     pub turn: Option<Seq>,
-    /// Which attempt at the turn.
+    /// The ended turn that a new one was begun in place of.
+    pub supersedes: Option<Seq>,
+    /// Which attempt at the turn; of queued input, and of a turn that it became, which claim.
     pub attempt: u32,
     /// The event's name, the key of a value, the reason of an end, the id of a new session.
     pub name: String,
     /// Who acted.
     pub actor: String,
-    /// The idempotency key, if it was given one.
+    /// The idempotency key, if it was given one; the id of a call.
     pub key: Option<Vec<u8>>,
-    /// What it links to, by kind: the parent session, the first record truncated.
+    /// What it links to, by kind: the parent session, the first record truncated, the queued
+    /// input that the record is about or that the turn took. Of queued input its priority.
     pub link: u64,
     /// References to attachments.
     pub refs: Vec<String>,
@@ -63,9 +66,11 @@ impl Entry {
         let kind = Kind::try_from(header.kind)
             .map_err(|_| damaged(format!("a record of unknown kind {}", header.kind)))?;
         let (envelope, content) = decode_payload(payload).map_err(|e| damaged(e.to_string()))?;
-        let turn = match kind {
-            Kind::TurnSubmitted => Some(header.seq),
-            _ => Some(Seq::new(envelope.turn)).filter(|turn| turn.get() != 0),
+        let named = Some(Seq::new(envelope.turn)).filter(|turn| turn.get() != 0);
+        let (turn, supersedes) = match kind {
+            Kind::TurnSubmitted => (Some(header.seq), named),
+            Kind::InputQueued => (None, named),
+            _ => (named, None),
         };
         Ok(Entry {
             lsn: header.lsn,
@@ -75,6 +80,7 @@ impl Entry {
             kind,
             at_ms: envelope.at_ms,
             turn,
+            supersedes,
             attempt: envelope.attempt,
             name: envelope.name.to_owned(),
             actor: envelope.actor.to_owned(),

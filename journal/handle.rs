@@ -11,6 +11,7 @@ use super::ticket::Ticket;
 use super::turn::{Input, Turn};
 use crate::error::{Error, Result};
 use crate::format::ids::{Lsn, SessionNo};
+use crate::model::check::Condition;
 use crate::model::event::Kind;
 use crate::model::turn::TurnState;
 use crate::sync::Arc;
@@ -84,15 +85,33 @@ impl Journal {
     /// [`Error::Invalid`] for an empty id or one over [`MAX_SESSION_ID_BYTES`], and whatever an
     /// append returns.
     pub fn session(&self, id: &str) -> Result<Session> {
-        self.create_session(id, None)
+        self.open_session(id, None)
     }
 
     /// As [`Journal::session`]; a session that is made becomes a child of `parent`.
     pub fn child_session(&self, id: &str, parent: &Session) -> Result<Session> {
-        self.create_session(id, Some(parent.no()))
+        self.open_session(id, Some(parent.no()))
     }
 
-    fn create_session(&self, id: &str, parent: Option<SessionNo>) -> Result<Session> {
+    /// Makes the session `id`, or fails if one of that id is there or ever was. Durable when it
+    /// returns. [`Journal::session`] would make an empty one in the place of a deleted one, which
+    /// a late writer or an import must not.
+    ///
+    /// # Errors
+    /// [`Error::SessionExists`], [`Error::SessionDeleted`]; else as [`Journal::session`].
+    pub fn create_session(&self, id: &str) -> Result<Session> {
+        check_id(id)?;
+        let mut record = NewRecord::new(SessionNo::default(), Kind::SessionCreated);
+        record.envelope.name = id;
+        record.condition = Some(Condition::Generation(0));
+        match self.shared.append(Durability::Durable, &record) {
+            Ok((place, _)) => Ok(Session::new(self.clone(), place.session, id)),
+            Err(Error::Conflict { .. }) => Err(Error::SessionDeleted { id: id.to_owned() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_session(&self, id: &str, parent: Option<SessionNo>) -> Result<Session> {
         check_id(id)?;
         self.shared.commit.check_home()?;
         let known = |tail: &mut super::tail::Tail| tail.state.find(id);
@@ -109,7 +128,7 @@ impl Journal {
             Ok((place, _)) => Ok(Session::new(self.clone(), place.session, id)),
             Err(error) => match self.shared.commit.with_stage(known) {
                 // Another thread made it in between.
-                Some(no) if matches!(error, Error::Invalid { .. }) => {
+                Some(no) if matches!(error, Error::SessionExists { .. }) => {
                     Ok(Session::new(self.clone(), no, id))
                 }
                 _ => Err(error),
@@ -192,7 +211,7 @@ impl Journal {
             });
         }
         let mut records = batch.records(&self.shared)?;
-        records.push(input.record(session.no()));
+        records.push(input.record(session));
         let (places, end_lsn) = self.shared.submit_records(&records)?;
         let place = places.last().expect("there is a place for each record");
         let ticket = Ticket::new(self.shared.clone(), Lsn::new(end_lsn - 1), end_lsn);
@@ -207,7 +226,7 @@ impl Journal {
             Some(ordinal) => {
                 let state = TurnState::Submitted;
                 Ok((
-                    Turn::new(session.clone(), place.seq, ordinal, 0, true, state),
+                    Turn::new(session.plain(), place.seq, ordinal, 0, true, state),
                     ticket,
                 ))
             }

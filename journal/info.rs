@@ -2,7 +2,7 @@
 
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
 use crate::model::session::{SessionState, Status};
-use crate::model::turn::{OpenTurn, TurnState};
+use crate::model::turn::{Cause, OpenTurn, TurnState};
 use serde::Serialize;
 
 /// A session at a glance.
@@ -70,8 +70,12 @@ pub struct OpenTurnInfo {
     pub ordinal: u32,
     /// How far it got.
     pub state: TurnState,
-    /// Which attempt.
+    /// The latest attempt; 0 before the first.
     pub attempt: u32,
+    /// Who makes it; empty if the host did not tell.
+    pub owner: String,
+    /// Calls without a result.
+    pub open_calls: u32,
     /// The writer that last advanced it.
     pub epoch: Epoch,
     /// That writer is gone: nobody in this process works on the turn.
@@ -81,6 +85,12 @@ pub struct OpenTurnInfo {
 }
 
 impl OpenTurnInfo {
+    /// Why it is unfinished: from epochs, never from clocks. A host resumes or interrupts those
+    /// that are orphaned; the journal does neither by itself.
+    pub fn cause(&self) -> Cause {
+        Cause::of(self.attempt, self.state, self.from_earlier_writer)
+    }
+
     pub(crate) fn of(session: &SessionState, turn: &OpenTurn, now: Epoch) -> Self {
         OpenTurnInfo {
             session: session.name.to_string(),
@@ -88,6 +98,8 @@ impl OpenTurnInfo {
             ordinal: turn.ordinal,
             state: turn.state,
             attempt: turn.attempt,
+            owner: turn.owner.to_string(),
+            open_calls: turn.calls.len() as u32,
             epoch: turn.epoch,
             from_earlier_writer: turn.epoch < now,
             submitted_ms: turn.submitted_ms,

@@ -1,6 +1,6 @@
 //! The live log: appending, committing, reading, following.
 //!
-//! [`handle`], [`session`] and [`turn`] are what a host holds. Under them: [`tail`] accepts
+//! [`handle`], [`session`], [`turn`] and [`queue`] are what a host holds. Under them: [`tail`] accepts
 //! records, [`commit`] hands groups to whoever writes, [`log_writer`] writes and syncs them,
 //! [`index`] knows where every durable record is, [`entries`] and [`log_read`] read them back.
 //! [`segments`], [`walk`] and [`packs`] are the files.
@@ -21,6 +21,7 @@ pub(crate) mod log_read;
 pub(crate) mod log_writer;
 pub(crate) mod options;
 pub(crate) mod packs;
+pub(crate) mod queue;
 pub(crate) mod segments;
 pub(crate) mod session;
 pub(crate) mod shared;
@@ -28,5 +29,6 @@ pub(crate) mod subscription;
 pub(crate) mod tail;
 pub(crate) mod ticket;
 pub(crate) mod turn;
+pub(crate) mod turn_entries;
 mod waiters;
 pub(crate) mod walk;

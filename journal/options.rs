@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::retention::Retention;
+use crate::model::state::MAX_OPEN_TURNS;
 use crate::storage::Storage;
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Options {
     pub(crate) compact_after_bytes: u64,
     pub(crate) max_packs: usize,
     pub(crate) key_window: usize,
+    pub(crate) max_open_turns: usize,
+    pub(crate) max_lost_claims: u32,
     pub(crate) retention: Retention,
     pub(crate) background: bool,
     pub(crate) storage: Option<Arc<dyn Storage>>,
@@ -38,6 +41,8 @@ impl Default for Options {
             compact_after_bytes: 64 << 20,
             max_packs: 24,
             key_window: 128,
+            max_open_turns: MAX_OPEN_TURNS,
+            max_lost_claims: 3,
             retention: Retention::default(),
             background: true,
             storage: None,
@@ -133,7 +138,23 @@ impl Options {
         self
     }
 
-    /// What compaction may drop. The default drops progress of ended turns and replaced values.
+    /// How many turns of a session may be open at once: from 1 to 1,024, which is the default.
+    /// With 1, a turn begins only when the one before has ended; until then
+    /// [`crate::Session::begin`] fails with [`Error::TurnOpen`]. Turns that are open already stay.
+    pub fn max_open_turns(mut self, count: usize) -> Self {
+        self.max_open_turns = count;
+        self
+    }
+
+    /// How many claims of an input may end with their writer before the input is not handed out
+    /// again but buried, so that input which kills whoever takes it up does not do so for ever.
+    /// Default 3. Claims that are released do not count: whoever can do that can decide.
+    pub fn max_lost_claims(mut self, count: u32) -> Self {
+        self.max_lost_claims = count;
+        self
+    }
+
+    /// What compaction may drop. The default drops progress of answered turns and replaced values.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
@@ -189,6 +210,9 @@ impl Options {
                 "keep_snapshots",
                 "at least one snapshot and two packs are needed",
             );
+        }
+        if !(1..=MAX_OPEN_TURNS).contains(&self.max_open_turns) {
+            return refuse("max_open_turns", "it must be from 1 to 1024");
         }
         Ok(())
     }

@@ -5,12 +5,14 @@ use super::entries::Entries;
 use super::entry::Entry;
 use super::handle::Journal;
 use super::info::SessionInfo;
-use super::shared::{Durability, NewRecord};
+use super::shared::{Durability, NewRecord, Shared};
 use super::tail::{Accepted, Tail};
 use super::ticket::Ticket;
 use super::turn::{Input, Turn};
+use super::turn_entries::TurnEntries;
 use crate::error::{Error, Result};
 use crate::format::ids::{Lsn, Seq, SessionNo};
+use crate::model::check::Condition;
 use crate::model::event::Kind;
 use crate::model::session::SessionState;
 use std::fmt;
@@ -23,6 +25,7 @@ pub struct Session {
     journal: Journal,
     no: SessionNo,
     id: Arc<str>,
+    condition: Option<Condition>,
 }
 
 impl fmt::Debug for Session {
@@ -37,6 +40,56 @@ impl Session {
             journal,
             no,
             id: id.into(),
+            condition: None,
+        }
+    }
+
+    /// A handle by which whatever is appended, in a batch too, is refused unless `condition`
+    /// holds; in a batch, before its first record. Reading is as ever, and so are the turns and
+    /// claims that it gives.
+    ///
+    /// ```
+    /// # use turnkeep::{Condition, Error, Journal};
+    /// # let home = tempfile::tempdir()?;
+    /// # let (journal, _) = Journal::open(home.path().join("j"))?;
+    /// # let session = journal.session("s")?;
+    /// let head = session.append("note", "mine")?;
+    /// session.append("note", "somebody else's")?;
+    /// let stale = session.when(Condition::Head(head)).append("note", "after mine");
+    /// assert!(matches!(stale, Err(Error::Conflict { expected, .. }) if expected == head.get()));
+    ///
+    /// let version = session.put("todo", "[]")?;
+    /// session.when(Condition::Value(Some(version))).put("todo", "[1]")?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is appended by it fails with [`Error::Conflict`], which says what was expected and
+    /// what was found, or [`Error::TurnOpen`]. A known idempotency key is found before anything
+    /// else is looked at: a retry gets its first answer.
+    pub fn when(&self, condition: Condition) -> Session {
+        Session {
+            condition: Some(condition),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn condition(&self) -> Option<Condition> {
+        self.condition
+    }
+
+    /// The same session, without a condition.
+    pub(crate) fn plain(&self) -> Session {
+        Session {
+            condition: None,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn new_record(&self, kind: Kind) -> NewRecord<'static> {
+        NewRecord {
+            condition: self.condition,
+            ..NewRecord::new(self.no, kind)
         }
     }
 
@@ -48,6 +101,10 @@ impl Session {
     /// Its number in the journal.
     pub fn no(&self) -> SessionNo {
         self.no
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.journal.shared
     }
 
     /// The journal that it belongs to.
@@ -64,23 +121,25 @@ impl Session {
     /// [`Error::SessionDeleted`], [`Error::TooLarge`], [`Error::NoSpace`], [`Error::Poisoned`],
     /// [`Error::Closed`].
     pub fn begin(&self, input: Input) -> Result<Turn> {
-        let record = input.record(self.no);
+        let record = input.record(self);
         let (place, _) = self.journal.shared.append(Durability::Durable, &record)?;
         self.turn_handle(place.seq, !place.existing)
     }
 
-    /// A handle on a turn that has not ended, for example one found after a crash.
+    /// A handle on a turn that has not ended, for example one found after a crash. It speaks for
+    /// no attempt: it can read the turn and end it from outside, and to work on it needs
+    /// [`Turn::started`] or [`Turn::retry`] first.
     ///
     /// # Errors
-    /// [`Error::WrongState`] if it has ended or never was.
+    /// [`Error::TurnEnded`], or [`Error::UnknownTurn`] if it never was, or ended longer ago than
+    /// is remembered.
     pub fn turn(&self, turn: Seq) -> Result<Turn> {
         let handle = self.turn_handle(turn, false)?;
         if handle.is_ended() {
-            return Err(Error::WrongState {
-                what: "resume",
+            return Err(Error::TurnEnded {
                 session: self.id.to_string(),
-                turn: turn.get(),
-                state: "ended or unknown".into(),
+                turn,
+                state: handle.state().as_str(),
             });
         }
         Ok(handle)
@@ -88,29 +147,44 @@ impl Session {
 
     pub(crate) fn turn_handle(&self, turn: Seq, is_new: bool) -> Result<Turn> {
         let found = self.look(|state| {
-            let open = state.open.iter().find(|open| open.seq == turn);
-            let ended = state
-                .recent_keys
-                .iter()
-                .rev()
-                .find(|keyed| keyed.seq == turn);
+            let open = state.open_turn(turn);
+            let mut ended = state.recent_keys.iter().rev();
+            let last = state.last_ended.filter(|last| last.seq == turn);
             open.map(|open| (open.ordinal, open.attempt, open.state))
-                .or(ended.and_then(|keyed| Some((keyed.ordinal, 0, keyed.ended?))))
+                .or(last.map(|last| (last.ordinal, 0, last.state)))
+                .or(ended
+                    .find(|keyed| keyed.seq == turn)
+                    .and_then(|keyed| Some((keyed.ordinal, 0, keyed.ended?))))
         })?;
-        let (ordinal, attempt, state) = found.ok_or_else(|| Error::WrongState {
-            what: "resume",
+        let (ordinal, latest, state) = found.ok_or_else(|| Error::UnknownTurn {
             session: self.id.to_string(),
-            turn: turn.get(),
-            state: "ended or unknown".into(),
+            turn,
         })?;
         Ok(Turn::new(
-            self.clone(),
+            self.plain(),
             turn,
             ordinal,
-            attempt,
+            latest,
             is_new,
             state,
         ))
+    }
+
+    /// The turn that was begun in place of `turn` with [`Input::supersedes`]; of several the
+    /// latest. For a turn that ended longer ago than is remembered this reads the session from
+    /// there to its end.
+    ///
+    /// # Errors
+    /// As [`Session::read`], and for the first record that is damaged.
+    pub fn superseded_by(&self, turn: Seq) -> Result<Option<Seq>> {
+        let known = self.look(|state| match state.end_of(turn) {
+            Some(_) => Some(state.superseded_by(turn)),
+            None => state.open_turn(turn).map(|_| None),
+        })?;
+        match known {
+            Some(known) => Ok(known),
+            None => super::turn_entries::superseded_by(self.read(turn..)?, turn),
+        }
     }
 
     /// Appends an event outside of any turn. When it returns, the record survives power loss.
@@ -173,18 +247,24 @@ impl Session {
 
     /// The value of a key, once it is durable.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let Some(seq) = self.look(|state| state.values.get(key).map(|value| value.seq))? else {
-            return Ok(None);
-        };
-        let mut found = Entries::new(
-            self.journal.shared.index.clone(),
-            self.no,
-            seq,
-            seq.next(),
-            vec![],
-        );
-        let entry = found.next().transpose()?;
-        Ok(entry.map(|entry| entry.content))
+        Ok(self.value(key)?.map(|entry| entry.content))
+    }
+
+    /// The record that holds the value of a key, once it is durable: the value with its version,
+    /// which is the record's LSN, for [`Condition::Value`].
+    pub fn value(&self, key: &str) -> Result<Option<Entry>> {
+        match self.look(|state| state.values.get(key).map(|value| value.seq))? {
+            Some(seq) => self.record(seq),
+            None => Ok(None),
+        }
+    }
+
+    /// One record, which is known to be durable and not dropped.
+    pub(crate) fn record(&self, seq: Seq) -> Result<Option<Entry>> {
+        let index = self.journal.shared.index.clone();
+        Entries::new(index, self.no, seq, seq.next(), vec![])
+            .next()
+            .transpose()
     }
 
     /// The keys that hold a value, in order.
@@ -193,9 +273,14 @@ impl Session {
     }
 
     /// Drops the records from `from` on: they are gone from every read when this returns, and
-    /// from every file after the next compaction. Durable when it returns.
+    /// from every file after the next compaction. Durable when it returns. Beside this,
+    /// [`Session::clear`] and [`Session::delete`] nothing that is appended takes away anything.
+    ///
+    /// # Errors
+    /// [`Error::InputPending`] if queued input would go with them; [`Error::Invalid`] if there is
+    /// nothing to drop; and as [`Session::begin`].
     pub fn truncate_from(&self, from: Seq) -> Result<Lsn> {
-        let mut record = NewRecord::new(self.no, Kind::SessionTruncated);
+        let mut record = self.new_record(Kind::SessionTruncated);
         record.envelope.link = u64::from(from.get());
         Ok(self
             .journal
@@ -205,7 +290,8 @@ impl Session {
             .lsn)
     }
 
-    /// Drops all records. Durable when it returns; see [`Session::truncate_from`].
+    /// Drops all records. Durable when it returns; see [`Session::truncate_from`], also for
+    /// errors.
     pub fn clear(&self) -> Result<Lsn> {
         Ok(self
             .write(Durability::Durable, Kind::SessionCleared, "", &[])?
@@ -213,8 +299,8 @@ impl Session {
             .lsn)
     }
 
-    /// Deletes the session for good: no recovery, old snapshot or import brings it back.
-    /// Durable when it returns; see [`Session::truncate_from`].
+    /// Deletes the session for good, queued input and all: no recovery, old snapshot or import
+    /// brings it back. Durable when it returns; see [`Session::truncate_from`].
     pub fn delete(&self) -> Result<Lsn> {
         Ok(self
             .write(Durability::Durable, Kind::SessionDeleted, "", &[])?
@@ -274,6 +360,11 @@ impl Session {
         super::entries::last_turns(self.read(..)?, count)
     }
 
+    /// The records of one turn, open or ended, in order. See [`TurnEntries`].
+    pub fn turn_entries(&self, turn: Seq) -> Result<TurnEntries<Entries>> {
+        Ok(TurnEntries::new(self.read(turn..)?, turn))
+    }
+
     /// The records from a turn's first one on.
     pub fn from_turn(&self, turn: Seq) -> Result<Entries> {
         self.read(turn..)
@@ -286,7 +377,7 @@ impl Session {
         name: &str,
         content: &[u8],
     ) -> Result<(Accepted, u64)> {
-        let mut record = NewRecord::new(self.no, kind);
+        let mut record = self.new_record(kind);
         record.envelope.name = name;
         record.content = content;
         self.journal.shared.append(durability, &record)
@@ -299,7 +390,7 @@ impl Session {
         name: &str,
         content: &[u8],
     ) -> Result<Ticket> {
-        let mut record = NewRecord::new(self.no, kind);
+        let mut record = self.new_record(kind);
         record.envelope.name = name;
         record.content = content;
         let (place, end_lsn) = self.journal.shared.submit(may_wait, &record)?;
@@ -307,7 +398,7 @@ impl Session {
     }
 
     /// Looks at the session's fold, once what it saw is durable.
-    fn look<T>(&self, look: impl FnOnce(&SessionState) -> T) -> Result<T> {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&SessionState) -> T) -> Result<T> {
         let found =
             self.journal
                 .shared

@@ -8,10 +8,11 @@ use super::options::Options;
 use super::segments::{Expected, SegmentFile, adopt_spare, make_spare};
 use super::tail::{Accepted, Prepared, Tail};
 use crate::error::{Error, Result};
-use crate::format::ids::{JournalId, Lsn, SegmentId, SessionNo};
+use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId, SessionNo};
 use crate::format::manifest::Manifest;
 use crate::format::names;
 use crate::format::segment::SegmentHeader;
+use crate::model::check::Condition;
 use crate::model::event::{Envelope, Kind, encode_payload};
 use crate::model::session::SessionEntry;
 use crate::storage::dir::Dir;
@@ -239,6 +240,11 @@ impl Shared {
         Ok(accepted)
     }
 
+    /// The present writer.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.commit.with_stage(|tail| tail.epoch())
+    }
+
     /// Looks at the fold, and returns when all that `look` saw is durable. `look` also gives
     /// the LSN after what it saw.
     pub(crate) fn settled<T>(&self, look: impl FnOnce(&Tail) -> (T, Lsn)) -> Result<T> {
@@ -381,6 +387,7 @@ impl Shared {
 /// A record that is to be encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct NewRecord<'a> {
+    pub condition: Option<Condition>,
     pub session: SessionNo,
     pub kind: Kind,
     pub envelope: Envelope<'a>,
@@ -390,6 +397,7 @@ pub(crate) struct NewRecord<'a> {
 impl<'a> NewRecord<'a> {
     pub(crate) fn new(session: SessionNo, kind: Kind) -> Self {
         NewRecord {
+            condition: None,
             session,
             kind,
             envelope: Envelope::default(),
@@ -408,13 +416,12 @@ impl<'a> NewRecord<'a> {
             what: "envelope",
             why: e.to_string(),
         })?;
-        Ok(Prepared::new(
-            self.session,
-            self.kind,
-            envelope,
-            self.content.len() as u32,
-            payload,
-        ))
+        let len = self.content.len() as u32;
+        let prepared = Prepared::new(self.session, self.kind, envelope, len, payload);
+        Ok(Prepared {
+            condition: self.condition,
+            ..prepared
+        })
     }
 }
 

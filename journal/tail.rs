@@ -12,9 +12,10 @@ use crate::format::frame::{BATCH_END, FrameHeader, IN_BATCH, frame_len};
 use crate::format::group::{GROUP_HEADER_LEN, GroupBuffer, MAX_BODY_LEN};
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
 use crate::format::segment::SEGMENT_DATA;
-use crate::model::check::{Draft, Refusal, Verdict};
+use crate::model::check::{Condition, Draft, Found, Refusal, Verdict};
 use crate::model::event::{Envelope, Kind};
 use crate::model::fold::Record;
+use crate::model::session::Standing;
 use crate::model::state::State;
 use crate::sync::{Arc, AtomicBool, Ordering};
 
@@ -26,6 +27,8 @@ const KEEP_BYTES: usize = 4 << 20;
 
 /// A record that is encoded and checksummed, and not yet accepted.
 pub(crate) struct Prepared<'a> {
+    /// What must hold. In a batch: before its first record.
+    pub condition: Option<Condition>,
     /// The session; for a new one, any number: it is given here.
     pub session: SessionNo,
     pub kind: Kind,
@@ -45,6 +48,7 @@ impl<'a> Prepared<'a> {
     ) -> Self {
         let payload_check = payload_checksum(payload);
         Prepared {
+            condition: None,
             session,
             kind,
             envelope,
@@ -200,7 +204,7 @@ impl Tail {
         if let Some(obstacle) = self.obstacle(std::slice::from_ref(record), bytes)? {
             return Ok(obstacle);
         }
-        match self.verdict(record)? {
+        match self.verdict(record, record.condition)? {
             Verdict::Accept => {
                 let value = self.fold(record)?;
                 self.stage_frame(record, value, 0);
@@ -253,16 +257,24 @@ impl Tail {
         Ok(missing.map(|capacity| Admission::Segment { capacity }))
     }
 
-    /// Checks each record against the fold of those before it. If one is refused, the fold is
+    /// Checks what must hold, and then each record against the fold of those before it. If one is refused, the fold is
     /// put back as it was, and nothing was staged.
     fn admit_batch(&mut self, records: &[Prepared<'_>]) -> Result<Vec<Accepted>> {
+        for record in records {
+            if let Some(condition) = record.condition {
+                let name = record.envelope.name;
+                self.state
+                    .check_condition(record.session, condition, name)
+                    .map_err(|refusal| self.refused(record, refusal))?;
+            }
+        }
         let before = self
             .state
             .savepoint(records.iter().map(|record| record.session));
         let first_lsn = self.next_lsn;
         let places: Result<Vec<Accepted>> = records
             .iter()
-            .map(|record| match self.verdict(record)? {
+            .map(|record| match self.verdict(record, None)? {
                 Verdict::Accept => self.fold(record),
                 Verdict::Existing { seq, .. } | Verdict::Duplicate { seq } => {
                     let why = format!("an idempotency key in it already belongs to record {seq}");
@@ -290,12 +302,19 @@ impl Tail {
         Ok(places)
     }
 
-    fn verdict(&self, record: &Prepared<'_>) -> Result<Verdict> {
+    fn verdict(&self, record: &Prepared<'_>, condition: Option<Condition>) -> Result<Verdict> {
         let session = match record.kind {
             Kind::SessionCreated => self.state.next_session(),
             _ => record.session,
         };
-        let draft = Draft::new(session, record.kind, &record.envelope, record.content_len);
+        let draft = Draft {
+            epoch: self.epoch,
+            session,
+            kind: record.kind,
+            envelope: &record.envelope,
+            content_len: record.content_len,
+            condition,
+        };
         self.state
             .check(&draft)
             .map_err(|refusal| self.refused(record, refusal))
@@ -414,16 +433,98 @@ impl Tail {
         match refusal {
             Refusal::UnknownSession { .. } => Error::UnknownSession { id: session },
             Refusal::Deleted { .. } => Error::SessionDeleted { id: session },
-            Refusal::TurnUnknown { .. }
-            | Refusal::TurnEnded { .. }
-            | Refusal::TurnOpen { .. }
-            | Refusal::IllegalTransition { .. }
-            | Refusal::Fenced { .. } => Error::WrongState {
+            Refusal::TurnUnknown { turn } => Error::UnknownTurn { session, turn },
+            Refusal::TurnEnded { turn, state } => Error::TurnEnded {
+                session,
+                turn,
+                state: state.as_str(),
+            },
+            Refusal::TurnOpen { turn } => Error::TurnOpen { session, turn },
+            Refusal::OpenCalls { turn, calls } => Error::OpenCalls {
+                session,
+                turn,
+                calls,
+            },
+            Refusal::CallUnknown { turn } => Error::UnknownCall { session, turn },
+            Refusal::IllegalTransition { turn, from, .. } => Error::WrongState {
                 what: record.kind.as_str(),
                 session,
-                turn: record.envelope.turn,
-                state: refusal.to_string(),
+                turn,
+                state: from.as_str(),
             },
+            Refusal::Fenced {
+                turn,
+                attempt,
+                current,
+                epoch,
+            } => {
+                let state = self.state.session(record.session);
+                let open = state.and_then(|state| state.open_turn(turn));
+                Error::Fenced {
+                    session,
+                    turn,
+                    attempt,
+                    current,
+                    owner: open.map_or_else(String::new, |open| open.owner.to_string()),
+                    epoch,
+                }
+            }
+            Refusal::NameTaken { .. } => Error::SessionExists {
+                id: record.envelope.name.to_owned(),
+            },
+            Refusal::PreconditionFailed { expected, found } => match (expected, found) {
+                (_, Found::OpenTurn(turn)) => Error::TurnOpen { session, turn },
+                (Condition::Head(expected), Found::Head(found)) => Error::Conflict {
+                    session,
+                    what: "head",
+                    expected: expected.get(),
+                    found: found.get(),
+                },
+                (Condition::Value(expected), Found::Value(found)) => Error::Conflict {
+                    session,
+                    what: "value",
+                    expected: expected.map_or(0, Lsn::get),
+                    found: found.map_or(0, Lsn::get),
+                },
+                (Condition::Generation(expected), Found::Generation(found)) => Error::Conflict {
+                    session,
+                    what: "generation",
+                    expected: expected.into(),
+                    found: found.into(),
+                },
+                _ => Error::Invalid {
+                    what: "condition",
+                    why: refusal.to_string(),
+                },
+            },
+            Refusal::InputUnknown { input } => Error::UnknownInput { session, input },
+            Refusal::InputClaimed {
+                input,
+                claim,
+                epoch,
+            } => {
+                let state = self.state.session(record.session);
+                let queued = state.and_then(|state| state.queued(input));
+                let owner = match queued.map(|queued| &queued.standing) {
+                    Some(Standing::Claimed { owner, .. }) => owner.to_string(),
+                    _ => String::new(),
+                };
+                Error::InputClaimed {
+                    session,
+                    input,
+                    claim,
+                    owner,
+                    epoch,
+                }
+            }
+            Refusal::InputStanding { input, standing } => Error::InputState {
+                what: record.kind.as_str(),
+                session,
+                input,
+                state: standing,
+            },
+            Refusal::InputPending { input } => Error::InputPending { session, input },
+            Refusal::Full { what, max } => Error::Full { session, what, max },
             other => Error::Invalid {
                 what: record.kind.as_str(),
                 why: other.to_string(),

@@ -5,16 +5,19 @@
 
 use super::event::{Envelope, Kind};
 use super::key::hash_key;
-use super::session::{JOURNAL_SESSION, SessionEntry, SessionState, Status};
+use super::session::{JOURNAL_SESSION, SessionEntry, SessionState, Standing, Status};
 use super::state::State;
-use super::turn::TurnState;
-use crate::format::ids::{Seq, SessionNo};
+use super::turn::{OpenTurn, TurnState};
+use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
 
 /// The longest name: of a session, an event, a key, a class of input, a reason. In bytes.
 pub const MAX_NAME_BYTES: usize = 512;
 
 /// The longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
+
+/// The longest name of whoever makes an attempt or a claim, in bytes.
+pub const MAX_OWNER_BYTES: usize = 128;
 
 /// The most records that a session may have. Below the end of the numbers by more than any batch
 /// is long, so that drafts may be checked together and then applied together.
@@ -23,6 +26,8 @@ pub const MAX_SESSION_RECORDS: u32 = u32::MAX - (1 << 20);
 /// A record that someone would like to append.
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
+    /// The writer that would append it.
+    pub epoch: Epoch,
     /// The session; for [`Kind::SessionCreated`] the number of the next one.
     pub session: SessionNo,
     /// What happened.
@@ -31,20 +36,23 @@ pub struct Draft<'a> {
     pub envelope: &'a Envelope<'a>,
     /// Length of the content in bytes.
     pub content_len: u32,
-    /// What must hold for the record to be accepted. A creation needs none: it is refused when
-    /// the name is taken.
+    /// What must hold for the record to be accepted. A creation is refused anyway when the name
+    /// is taken; of conditions it knows the generation that the session is to begin with, which
+    /// is 0 if none of that name was ever deleted.
     pub condition: Option<Condition>,
 }
 
 impl<'a> Draft<'a> {
     /// A draft without a condition.
     pub fn new(
+        epoch: Epoch,
         session: SessionNo,
         kind: Kind,
         envelope: &'a Envelope<'a>,
         content_len: u32,
     ) -> Self {
         Draft {
+            epoch,
             session,
             kind,
             envelope,
@@ -78,13 +86,14 @@ impl<'a> Draft<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// Nothing was appended to the session since: its next record has this seq.
-    NextSeq(Seq),
+    /// Nothing was appended to the session since: this is its newest record.
+    Head(Lsn),
     /// The value of the key that the record names was set by this record; `None`: has no value.
-    ValueAt(Option<Seq>),
+    Value(Option<Lsn>),
     /// The session has no open turn.
     NoOpenTurn,
-    /// The session was not cleared or truncated since its generation was this.
+    /// The session was not cleared or truncated since its generation was this, nor deleted and
+    /// created anew.
     Generation(u32),
 }
 
@@ -92,10 +101,10 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
-    /// The session's next record has this seq.
-    NextSeq(Seq),
+    /// This is the session's newest record.
+    Head(Lsn),
     /// The value was set by this record, or there is none.
-    ValueAt(Option<Seq>),
+    Value(Option<Lsn>),
     /// This turn is open.
     OpenTurn(Seq),
     /// The session's generation is this.
@@ -116,7 +125,7 @@ pub enum Verdict {
         /// The state it is in.
         state: TurnState,
     },
-    /// An event or input with the same idempotency key is there. Nothing is to be appended.
+    /// An event, an input or an open call with the same key is there. Nothing is to be appended.
     Duplicate {
         /// The record that is there.
         seq: Seq,
@@ -183,9 +192,24 @@ pub enum Refusal {
         /// How it ended.
         state: TurnState,
     },
-    /// The turn to be superseded is still open.
+    /// The turn to be superseded is still open, or the session has as many open turns as it may
+    /// have, this being the latest.
     #[error("turn {turn} is still open")]
     TurnOpen {
+        /// The turn.
+        turn: Seq,
+    },
+    /// The turn has calls without a result, and so cannot end.
+    #[error("turn {turn} has {calls} calls without a result")]
+    OpenCalls {
+        /// The turn.
+        turn: Seq,
+        /// How many.
+        calls: u32,
+    },
+    /// The turn has no open call of that id.
+    #[error("turn {turn} has no open call of that id")]
+    CallUnknown {
         /// The turn.
         turn: Seq,
     },
@@ -199,21 +223,50 @@ pub enum Refusal {
         /// The state asked for.
         to: TurnState,
     },
-    /// Another run works on the turn.
-    #[error("attempt {attempt} of turn {turn} is not the current one, {current}")]
+    /// Another attempt holds the turn, or the attempt is over because its writer is.
+    #[error(
+        "attempt {attempt} of turn {turn} is fenced off: attempt {current} of writer {epoch} is the latest"
+    )]
     Fenced {
         /// The turn.
         turn: Seq,
         /// The attempt that spoke.
         attempt: u32,
-        /// The attempt that may speak.
+        /// The latest attempt.
         current: u32,
+        /// The writer under which that began.
+        epoch: Epoch,
     },
-    /// No such input waits: it was taken, withdrawn, or never was.
-    #[error("no waiting input {input}")]
+    /// No such input is queued: it was taken, confirmed, withdrawn, or never was.
+    #[error("no queued input {input}")]
     InputUnknown {
         /// Its seq.
         input: u64,
+    },
+    /// Another claim holds the input, or the claim is over because its writer is.
+    #[error("input {input} has claim {claim} of writer {epoch}")]
+    InputClaimed {
+        /// Its seq.
+        input: u64,
+        /// The latest claim.
+        claim: u32,
+        /// The writer under which it was made.
+        epoch: Epoch,
+    },
+    /// The input does not stand where that could be done with it: it is not claimed, or it is
+    /// among the dead letters.
+    #[error("input {input} is {standing}")]
+    InputStanding {
+        /// Its seq.
+        input: u64,
+        /// Where it stands.
+        standing: &'static str,
+    },
+    /// Input is queued among the records to be dropped, and would go with them unseen.
+    #[error("input {input} is still queued")]
+    InputPending {
+        /// The seq of the oldest.
+        input: Seq,
     },
     /// The first seq to drop is the session's creation, or nothing that there is.
     #[error("cannot truncate from {from}: records are 2 to {next}, exclusive")]
@@ -224,8 +277,10 @@ pub enum Refusal {
         next: Seq,
     },
     /// The draft's condition does not hold.
-    #[error("precondition does not hold, found {found:?}")]
+    #[error("precondition does not hold: expected {expected:?}, found {found:?}")]
     PreconditionFailed {
+        /// What was to hold.
+        expected: Condition,
         /// What holds instead.
         found: Found,
     },
@@ -257,6 +312,7 @@ impl State {
             return Err(Refusal::NeedsSession { kind: draft.kind });
         }
         if !draft.envelope.key.is_empty()
+            && !is_call(draft.kind)
             && let Some(known) = session.known(draft.kind, hash_key(draft.envelope.key))
         {
             return Ok(known);
@@ -271,8 +327,40 @@ impl State {
         )?;
         match draft.kind {
             Kind::TurnSubmitted => self.check_submission(session, draft)?,
-            kind if kind.is_within_turn() => session.check_turn_step(kind, draft.envelope)?,
+            kind if kind.is_within_turn() => return self.check_turn_step(session, draft),
             _ => self.check_plain(session, draft)?,
+        }
+        Ok(Verdict::Accept)
+    }
+
+    fn check_turn_step(
+        &self,
+        session: &SessionState,
+        draft: &Draft<'_>,
+    ) -> Result<Verdict, Refusal> {
+        let envelope = draft.envelope;
+        let turn = session.check_speaker(draft)?;
+        let seq = turn.seq;
+        match draft.kind {
+            Kind::TurnCall => {
+                if let Some(at) = turn.call_at(hash_key(envelope.key)) {
+                    let seq = turn.calls[at].seq;
+                    return Ok(Verdict::Duplicate { seq });
+                }
+                refuse_full("open calls", self.limits.open_calls, session.open_calls())?;
+            }
+            Kind::TurnResult | Kind::TurnCallInterrupted => {
+                if turn.call_at(hash_key(envelope.key)).is_none() {
+                    return Err(Refusal::CallUnknown { turn: seq });
+                }
+            }
+            // A start is of a higher attempt, from wherever the one before had come to.
+            Kind::TurnStarted => {}
+            kind => {
+                if let Some(to) = TurnState::brought_by(kind) {
+                    turn.check_move(to)?;
+                }
+            }
         }
         Ok(Verdict::Accept)
     }
@@ -298,11 +386,35 @@ impl State {
             let parent = u32::try_from(draft.envelope.link).unwrap_or(u32::MAX);
             self.live(SessionNo::new(parent))?;
         }
+        if let Some(expected @ Condition::Generation(generation)) = draft.condition {
+            let found = self.next_generation(draft.envelope.name);
+            if generation != found {
+                let found = Found::Generation(found);
+                return Err(Refusal::PreconditionFailed { expected, found });
+            }
+        }
         refuse_full("sessions", u32::MAX as usize - 1, self.entries.len())
     }
 
+    /// Whether `condition` holds in the session, for a record that names `name`.
+    ///
+    /// # Errors
+    /// [`Refusal::PreconditionFailed`] if not; as [`State::check`] if there is no such session.
+    pub fn check_condition(
+        &self,
+        no: SessionNo,
+        condition: Condition,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        self.live(no)?.check_condition(condition, name)
+    }
+
     fn check_submission(&self, session: &SessionState, draft: &Draft<'_>) -> Result<(), Refusal> {
-        refuse_full("open turns", self.limits.open_turns, session.open.len())?;
+        if session.open.len() >= self.limits.open_turns
+            && let Some(latest) = session.open.last()
+        {
+            return Err(Refusal::TurnOpen { turn: latest.seq });
+        }
         let superseded = Seq::new(draft.envelope.turn);
         if superseded >= session.next_seq {
             return Err(Refusal::TurnUnknown { turn: superseded });
@@ -312,7 +424,7 @@ impl State {
         }
         match draft.envelope.link {
             0 => Ok(()),
-            input => session.check_waiting(input),
+            _ => session.check_input(draft),
         }
     }
 
@@ -332,15 +444,17 @@ impl State {
                         next: session.next_seq,
                     });
                 }
+                session.check_nothing_queued(envelope.link)?;
                 refuse_full("truncated ranges", self.limits.holes, session.holes.len())
             }
+            Kind::SessionCleared => session.check_nothing_queued(0),
             Kind::Put if !session.values.contains_key(envelope.name) => {
                 refuse_full("keys with values", self.limits.values, session.values.len())
             }
             Kind::InputQueued => {
-                refuse_full("waiting inputs", self.limits.queued, session.queue.len())
+                refuse_full("queued inputs", self.limits.queued, session.queue.len())
             }
-            Kind::InputWithdrawn => session.check_waiting(envelope.link),
+            kind if kind.is_about_input() => session.check_input(draft),
             _ => Ok(()),
         }
     }
@@ -382,12 +496,13 @@ impl SessionState {
         Some(Verdict::Duplicate { seq })
     }
 
-    fn check_condition(&self, condition: Condition, name: &str) -> Result<(), Refusal> {
-        let (holds, found) = match condition {
-            Condition::NextSeq(seq) => (seq == self.next_seq, Found::NextSeq(self.next_seq)),
-            Condition::ValueAt(expected) => {
-                let current = self.values.get(name).map(|value| value.seq);
-                (expected == current, Found::ValueAt(current))
+    /// Whether `condition` holds; `name` is the key of a value.
+    pub(super) fn check_condition(&self, expected: Condition, name: &str) -> Result<(), Refusal> {
+        let (holds, found) = match expected {
+            Condition::Head(lsn) => (lsn == self.last_lsn, Found::Head(self.last_lsn)),
+            Condition::Value(lsn) => {
+                let current = self.values.get(name).map(|value| value.lsn);
+                (lsn == current, Found::Value(current))
             }
             Condition::NoOpenTurn => match self.open.last() {
                 None => return Ok(()),
@@ -401,49 +516,117 @@ impl SessionState {
         if holds {
             return Ok(());
         }
-        Err(Refusal::PreconditionFailed { found })
+        Err(Refusal::PreconditionFailed { expected, found })
     }
 
-    fn check_turn_step(&self, kind: Kind, envelope: &Envelope<'_>) -> Result<(), Refusal> {
-        let turn = Seq::new(envelope.turn);
-        let Some(at) = self.open_at(turn) else {
-            return Err(match self.end_of(turn) {
-                Some(state) => Refusal::TurnEnded { turn, state },
-                None => Refusal::TurnUnknown { turn },
+    /// Finds the open turn that the draft speaks of, if it may.
+    fn check_speaker(&self, draft: &Draft<'_>) -> Result<&OpenTurn, Refusal> {
+        let seq = Seq::new(draft.envelope.turn);
+        let Some(turn) = self.open_turn(seq) else {
+            return Err(match self.end_of(seq) {
+                Some(state) => Refusal::TurnEnded { turn: seq, state },
+                None => Refusal::TurnUnknown { turn: seq },
             });
         };
-        let open = &self.open[at];
-        let attempt = envelope.attempt;
-        let restarts = kind == Kind::TurnStarted && attempt > open.attempt;
-        // Whoever stops a turn need not be the one who runs it.
-        let outside = attempt == 0 && matches!(kind, Kind::TurnCancelled | Kind::TurnInterrupted);
-        if attempt != open.attempt && !restarts && !outside
-            || kind == Kind::TurnStarted && attempt == 0
-        {
-            return Err(Refusal::Fenced {
-                turn,
-                attempt,
-                current: open.attempt,
-            });
-        }
-        match TurnState::brought_by(kind) {
-            Some(to) if !restarts && !open.state.may_become(to) => {
-                Err(Refusal::IllegalTransition {
-                    turn,
-                    from: open.state,
-                    to,
-                })
+        let attempt = draft.envelope.attempt;
+        let may_speak = match draft.kind {
+            Kind::TurnStarted => attempt > turn.attempt,
+            // Whoever stops a turn need not be the one who makes the attempt.
+            Kind::TurnCancelled | Kind::TurnInterrupted | Kind::TurnCallInterrupted
+                if attempt == 0 =>
+            {
+                true
             }
+            _ => turn.is_held_by(attempt, draft.epoch),
+        };
+        if may_speak {
+            return Ok(turn);
+        }
+        Err(Refusal::Fenced {
+            turn: seq,
+            attempt,
+            current: turn.attempt,
+            epoch: turn.epoch,
+        })
+    }
+
+    /// Whether the claim that the draft speaks for, or none, may do that with the input.
+    fn check_input(&self, draft: &Draft<'_>) -> Result<(), Refusal> {
+        let (input, claim) = (draft.envelope.link, draft.envelope.attempt);
+        let Some(queued) = self.queued(input) else {
+            return Err(Refusal::InputUnknown { input });
+        };
+        let now = draft.epoch;
+        let claimed = || {
+            let epoch = match queued.standing {
+                Standing::Claimed { epoch, .. } => epoch,
+                _ => Epoch::default(),
+            };
+            let claim = queued.claims;
+            Err(Refusal::InputClaimed {
+                input,
+                claim,
+                epoch,
+            })
+        };
+        let standing = |standing| Err(Refusal::InputStanding { input, standing });
+        if draft.kind == Kind::InputClaimed {
+            return match (queued.is_waiting(now), queued.is_dead()) {
+                (true, _) if claim == queued.claims.saturating_add(1) => Ok(()),
+                (_, true) => standing("buried"),
+                _ => claimed(),
+            };
+        }
+        if claim != 0 {
+            return match queued.is_claimed(now) && claim == queued.claims {
+                true => self.check_turn_of(draft),
+                false => claimed(),
+            };
+        }
+        match draft.kind {
+            // By hand: a worker that is known to be gone, a dead letter that is to be tried.
+            Kind::InputReleased => match queued.standing {
+                Standing::Waiting => standing("waiting"),
+                _ => Ok(()),
+            },
+            Kind::InputConfirmed => standing("not claimed by who confirms it"),
+            _ if queued.is_claimed(now) => claimed(),
+            Kind::InputWithdrawn => Ok(()),
+            _ if queued.is_dead() => standing("buried"),
             _ => Ok(()),
         }
     }
 
-    fn check_waiting(&self, input: u64) -> Result<(), Refusal> {
-        let mut waiting = self.queue.iter();
-        if waiting.any(|queued| u64::from(queued.seq.get()) == input) {
-            return Ok(());
+    /// Input is confirmed within a turn that there is, or within none.
+    fn check_turn_of(&self, draft: &Draft<'_>) -> Result<(), Refusal> {
+        let turn = Seq::new(draft.envelope.turn);
+        match draft.kind == Kind::InputConfirmed && turn >= self.next_seq {
+            true => Err(Refusal::TurnUnknown { turn }),
+            false => Ok(()),
         }
-        Err(Refusal::InputUnknown { input })
+    }
+
+    /// What is queued leaves the queue one by one, so that none goes unseen.
+    fn check_nothing_queued(&self, from: u64) -> Result<(), Refusal> {
+        let mut queued = self.queue.iter().map(|input| input.seq);
+        match queued.find(|seq| u64::from(seq.get()) >= from) {
+            Some(input) => Err(Refusal::InputPending { input }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OpenTurn {
+    fn check_move(&self, to: TurnState) -> Result<(), Refusal> {
+        let (turn, from) = (self.seq, self.state);
+        if !from.may_become(to) {
+            return Err(Refusal::IllegalTransition { turn, from, to });
+        }
+        if to.is_ended() && !self.calls.is_empty() {
+            let calls = self.calls.len() as u32;
+            return Err(Refusal::OpenCalls { turn, calls });
+        }
+        Ok(())
     }
 }
 
@@ -455,16 +638,23 @@ pub(super) const fn is_for_journal(kind: Kind) -> bool {
     )
 }
 
-/// Whether an idempotency key on a record of `kind` means something.
-pub(super) const fn takes_key(kind: Kind) -> bool {
+/// Whether a record of `kind` is remembered by its idempotency key, beside turns.
+pub(super) const fn is_remembered(kind: Kind) -> bool {
+    matches!(kind, Kind::TurnEvent | Kind::Message | Kind::InputQueued)
+}
+
+/// Whether the key of a record of `kind` is the id of a call.
+const fn is_call(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::TurnSubmitted | Kind::TurnEvent | Kind::Message | Kind::InputQueued
+        Kind::TurnCall | Kind::TurnResult | Kind::TurnCallInterrupted
     )
 }
 
 fn check_texts(draft: &Draft<'_>) -> Result<(), Refusal> {
-    let Envelope { name, key, .. } = draft.envelope;
+    let Envelope {
+        name, key, actor, ..
+    } = draft.envelope;
     if name.len() > MAX_NAME_BYTES {
         return Err(Refusal::NameInvalid {
             why: "is longer than 512 bytes",
@@ -479,9 +669,21 @@ fn check_texts(draft: &Draft<'_>) -> Result<(), Refusal> {
             why: "is longer than 256 bytes",
         });
     }
-    if !key.is_empty() && !takes_key(draft.kind) {
+    let takes_key = draft.kind == Kind::TurnSubmitted || is_remembered(draft.kind);
+    if !key.is_empty() && !takes_key && !is_call(draft.kind) {
         return Err(Refusal::KeyInvalid {
             why: "has no meaning for this kind",
+        });
+    }
+    if key.is_empty() && is_call(draft.kind) {
+        return Err(Refusal::KeyInvalid {
+            why: "is empty, but it names the call",
+        });
+    }
+    let is_owner = matches!(draft.kind, Kind::TurnStarted | Kind::InputClaimed);
+    if is_owner && actor.len() > MAX_OWNER_BYTES {
+        return Err(Refusal::NameInvalid {
+            why: "of the owner is longer than 128 bytes",
         });
     }
     Ok(())

@@ -79,6 +79,12 @@ kinds! {
     TurnCancelled = 23, "turn_cancelled";
     /// The turn stopped without its worker saying so, and someone found out.
     TurnInterrupted = 24, "turn_interrupted";
+    /// The turn calls something, a tool say, and waits for its result. The key is the call's id.
+    TurnCall = 25, "turn_call";
+    /// The result of a call. The key is the call's id.
+    TurnResult = 26, "turn_result";
+    /// A call will get no result, and someone found out. The key is the call's id.
+    TurnCallInterrupted = 27, "turn_call_interrupted";
     /// An event of the session outside of any turn.
     Message = 32, "message";
     /// The value of a key is set; the latest wins.
@@ -87,13 +93,26 @@ kinds! {
     Remove = 41, "remove";
     /// Input waits for its turn.
     InputQueued = 48, "input_queued";
+    /// Someone takes waiting input up, and must say what becomes of it.
+    InputClaimed = 49, "input_claimed";
     /// Input that waited is taken back.
     InputWithdrawn = 50, "input_withdrawn";
+    /// Claimed or buried input waits again.
+    InputReleased = 51, "input_released";
+    /// Claimed input is done with: without a turn, or within one that was there already.
+    InputConfirmed = 52, "input_confirmed";
+    /// Input is given up, and kept among the dead letters.
+    InputBuried = 53, "input_buried";
     /// Housekeeping, which is no activity of the session.
     Maintenance = 64, "maintenance";
 }
 
 impl Kind {
+    /// Whether the record says what becomes of queued input, which its link names.
+    pub const fn is_about_input(self) -> bool {
+        matches!(self.get(), 49..=53)
+    }
+
     /// Returns the number that stands in a frame.
     pub const fn get(self) -> u8 {
         self as u8
@@ -101,7 +120,7 @@ impl Kind {
 
     /// Whether the record belongs to a turn that an earlier record began.
     pub const fn is_within_turn(self) -> bool {
-        matches!(self.get(), 17..=24)
+        matches!(self.get(), 17..=27)
     }
 
     /// Whether the record ends a turn.
@@ -110,9 +129,18 @@ impl Kind {
     }
 
     /// Whether someone did something, as opposed to the engine or its keeper setting things
-    /// right: a repair or a found interruption must not make an old session look fresh.
+    /// right: a repair or a found interruption must not make an old session look fresh, nor
+    /// a worker that takes up the same input again and again.
     pub const fn is_activity(self) -> bool {
-        !matches!(self, Kind::Maintenance | Kind::TurnInterrupted)
+        !matches!(
+            self,
+            Kind::Maintenance
+                | Kind::TurnInterrupted
+                | Kind::TurnCallInterrupted
+                | Kind::InputClaimed
+                | Kind::InputReleased
+                | Kind::InputBuried
+        )
     }
 }
 
@@ -135,22 +163,24 @@ pub struct Envelope<'a> {
     /// is ordered or decided by it.
     pub at_ms: u64,
     /// The turn concerned, as the seq of the record that submitted it; 0 for none. On
-    /// [`Kind::TurnSubmitted`]: the ended turn that this one supersedes.
+    /// [`Kind::TurnSubmitted`] and [`Kind::InputQueued`]: the ended turn that this one supersedes.
     pub turn: u32,
-    /// The run of the turn that speaks, from 1; 0 before the first run, and for whoever cancels
-    /// or interrupts from outside.
+    /// The attempt at the turn that speaks, from 1; 0 before the first, and for whoever cancels
+    /// or interrupts from outside. Of queued input, and of the turn that takes it: the claim
+    /// that speaks, likewise.
     pub attempt: u32,
     /// The session's external id, the event's name, the key, the reason of an end, the class of
     /// queued input: by kind.
     pub name: &'a str,
-    /// Idempotency key: the same key in the same session is the same turn, event or input.
+    /// Idempotency key: the same key in the same session is the same turn, event or input. Of
+    /// a call and its result: the call's id.
     #[serde(serialize_with = "body::bytes")]
     pub key: &'a [u8],
     /// Who did it: an agent's or a user's name, if the host tells.
     pub actor: &'a str,
     /// By kind. Created: number of the parent session. Truncated: the first seq to drop. Turn
-    /// submitted: seq of the queued input that it takes. Input queued: its priority. Input
-    /// withdrawn: the seq of that input. Else 0, or the host's own.
+    /// submitted: seq of the queued input that it takes. Input queued: its priority. Whatever
+    /// becomes of input: the seq of that input. Else 0, or the host's own.
     pub link: u64,
     /// Content-addressed attachments that the content refers to.
     #[serde(borrow)]
@@ -218,8 +248,10 @@ mod tests {
                       5 session_truncated, 6 session_deleted, 16 turn_submitted, \
                       17 turn_started, 18 turn_responding, 19 turn_event, 20 turn_progress, \
                       21 turn_completed, 22 turn_failed, 23 turn_cancelled, \
-                      24 turn_interrupted, 32 message, 40 put, 41 remove, 48 input_queued, \
-                      50 input_withdrawn, 64 maintenance";
+                      24 turn_interrupted, 25 turn_call, 26 turn_result, \
+                      27 turn_call_interrupted, 32 message, 40 put, 41 remove, 48 input_queued, \
+                      49 input_claimed, 50 input_withdrawn, 51 input_released, \
+                      52 input_confirmed, 53 input_buried, 64 maintenance";
         let found: Vec<String> = Kind::ALL
             .iter()
             .map(|kind| format!("{} {kind}", kind.get()))

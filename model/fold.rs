@@ -1,14 +1,19 @@
 //! The fold: what each record does to the state. The same live, on replay and in compaction.
 
-use super::check::{is_for_journal, takes_key};
+use super::check::{is_for_journal, is_remembered};
 use super::event::{Envelope, Kind, UnknownKind};
 use super::key::{hash_key, hash_name};
 use super::session::{
-    JOURNAL_SESSION, KeyedRecord, QueuedInput, SessionEntry, SessionState, Status, ValueRef,
+    JOURNAL_SESSION, KeyedRecord, QueuedInput, SessionEntry, SessionState, Standing, Status,
+    ValueRef,
 };
 use super::state::{Limits, State};
-use super::turn::{EndedTurn, KeyedTurn, OpenTurn, TurnState};
+use super::turn::{EndedTurn, KeyedTurn, OpenCall, OpenTurn, TurnState};
+use crate::format::body::Text;
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
+
+/// How many turns of a session that ended without an answer keep their progress.
+pub const MAX_PARTIAL_TURNS: usize = 128;
 
 /// A record as the fold sees it.
 #[derive(Clone, Copy, Debug)]
@@ -182,9 +187,7 @@ impl State {
             _ => None,
         };
         // Whoever still holds the deleted session of this name sees another generation.
-        session.generation = self
-            .find_deleted(name)
-            .map_or(0, |tombstone| tombstone.generation.saturating_add(1));
+        session.generation = self.next_generation(name);
         session.created_lsn = record.lsn;
         session.created_ms = record.envelope.at_ms;
         session.stamp(record);
@@ -211,12 +214,17 @@ impl State {
             self.names.remove(&session.name);
             self.tombstones.insert(hash_name(&session.name), no);
             *entry = SessionEntry::Deleted(tombstone);
+            self.queues.remove(&no);
             return Ok(Effect::SessionDeleted);
         }
         let open_before = session.open.len();
+        let had_queue = !session.queue.is_empty();
         let effect = session.fold(record, &self.limits)?;
         session.stamp(record);
         self.open_turns = self.open_turns - open_before + session.open.len();
+        if had_queue == session.queue.is_empty() {
+            self.note_queue(no);
+        }
         Ok(effect)
     }
 }
@@ -281,16 +289,26 @@ impl SessionState {
                     class: envelope.name.into(),
                     priority: envelope.link,
                     key_hash: key_hash_of(envelope),
+                    queued_ms: envelope.at_ms,
+                    claims: 0,
+                    lost_claims: 0,
+                    standing: Standing::Waiting,
                 });
                 Effect::Recorded
             }
-            Kind::InputWithdrawn => {
+            Kind::InputWithdrawn | Kind::InputConfirmed => {
                 self.take_input(envelope.link);
+                Effect::Recorded
+            }
+            kind if kind.is_about_input() => {
+                if let Some(input) = self.queued_mut(envelope.link) {
+                    input.fold(record);
+                }
                 Effect::Recorded
             }
             _ => Effect::Recorded,
         };
-        if record.kind != Kind::TurnSubmitted && takes_key(record.kind) {
+        if is_remembered(record.kind) {
             self.remember_event(record, limits);
         }
         Ok(effect)
@@ -305,13 +323,19 @@ impl SessionState {
             seq: record.seq,
             ordinal,
             attempt: 0,
+            owner: Text::default(),
             state: TurnState::Submitted,
             epoch: record.epoch,
             submitted_lsn: record.lsn,
             submitted_ms: envelope.at_ms,
             last_ms: envelope.at_ms,
             key_hash,
+            has_progress: false,
+            calls: Vec::new(),
         });
+        if envelope.turn != 0 {
+            self.supersede(Seq::new(envelope.turn), record.seq);
+        }
         if let Some(key_hash) = key_hash {
             self.trim_keys(limits.key_window);
             self.recent_keys.push_back(KeyedTurn {
@@ -319,6 +343,7 @@ impl SessionState {
                 seq: record.seq,
                 ordinal,
                 ended: None,
+                superseded_by: None,
             });
         }
         self.take_input(envelope.link);
@@ -338,12 +363,17 @@ impl SessionState {
         let turn = &mut self.open[at];
         turn.last_ms = record.envelope.at_ms;
         let Some(state) = TurnState::brought_by(record.kind) else {
+            turn.note(record);
             return Ok(Effect::Recorded);
         };
         if state.is_open() {
             turn.state = state;
             turn.epoch = record.epoch;
-            turn.attempt = turn.attempt.max(record.envelope.attempt);
+            if record.kind == Kind::TurnStarted {
+                turn.attempt = turn.attempt.max(record.envelope.attempt);
+                // Most hosts name nobody, and then nothing is allocated.
+                turn.owner = record.envelope.actor.into();
+            }
             return Ok(Effect::TurnMoved { turn: seq, state });
         }
         let turn = self.open.remove(at);
@@ -353,7 +383,14 @@ impl SessionState {
             seq,
             ordinal,
             state,
+            superseded_by: None,
         });
+        if turn.has_progress && state != TurnState::Completed {
+            while self.partial.len() >= MAX_PARTIAL_TURNS {
+                self.partial.pop_front();
+            }
+            self.partial.push_back(seq);
+        }
         if turn.key_hash.is_some() {
             let mut keyed = self.recent_keys.iter_mut().rev();
             if let Some(keyed) = keyed.find(|keyed| keyed.seq == seq) {
@@ -394,6 +431,54 @@ impl SessionState {
                 key_hash,
                 seq: record.seq,
             });
+        }
+    }
+}
+
+impl QueuedInput {
+    /// Takes in a record that says where it stands.
+    fn fold(&mut self, record: &Record<'_>) {
+        let Record { epoch, seq, .. } = *record;
+        match record.kind {
+            Kind::InputClaimed => {
+                self.lost_claims = self.lost_claims(epoch);
+                self.claims = self.claims.saturating_add(1).max(record.envelope.attempt);
+                let owner = record.envelope.actor.into();
+                self.standing = Standing::Claimed { epoch, owner, seq };
+            }
+            Kind::InputReleased => {
+                if record.envelope.attempt == 0 {
+                    self.lost_claims = 0;
+                }
+                self.standing = Standing::Waiting;
+            }
+            Kind::InputBuried => {
+                self.lost_claims = self.lost_claims(epoch);
+                self.standing = Standing::Dead { seq };
+            }
+            _ => {}
+        }
+    }
+}
+
+impl OpenTurn {
+    /// Takes in a record of the turn that does not move it.
+    fn note(&mut self, record: &Record<'_>) {
+        match record.kind {
+            Kind::TurnProgress => self.has_progress = true,
+            Kind::TurnCall => {
+                let id_hash = hash_key(record.envelope.key);
+                if self.call_at(id_hash).is_none() {
+                    let seq = record.seq;
+                    self.calls.push(OpenCall { seq, id_hash });
+                }
+            }
+            Kind::TurnResult | Kind::TurnCallInterrupted => {
+                if let Some(at) = self.call_at(hash_key(record.envelope.key)) {
+                    self.calls.remove(at);
+                }
+            }
+            _ => {}
         }
     }
 }

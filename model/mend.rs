@@ -95,6 +95,7 @@ impl State {
             let open_before = session.open.len();
             session.drop_range(from, to);
             self.open_turns = self.open_turns - open_before + session.open.len();
+            self.note_queue(no);
         }
     }
 
@@ -160,6 +161,7 @@ impl State {
         self.names.remove(name);
         self.tombstones.insert(tombstone.name_hash, no);
         self.entries[no.get() as usize] = SessionEntry::Deleted(tombstone);
+        self.note_queue(no);
         Some(no)
     }
 

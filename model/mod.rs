@@ -50,4 +50,4 @@ pub use fold::{Effect, FoldFault, Record};
 pub use retention::{Fate, RecordMeta, Retention};
 pub use session::{JOURNAL_SESSION, SessionEntry, SessionState, Status, Tombstone, ValueRef};
 pub use state::{Limits, Savepoint, State};
-pub use turn::{OpenTurn, TurnState};
+pub use turn::{Cause, OpenCall, OpenTurn, TurnState};

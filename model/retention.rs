@@ -11,8 +11,9 @@ use crate::format::ids::Seq;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Keep the progress of turns that have ended. Default false: their end replaced it. Costs
-    /// the bytes of every streamed piece of every answer.
+    /// Keep the progress of turns that have ended. Default false: their answer replaced it. The
+    /// progress of the latest turns that ended without an answer is kept in any case, 128 of
+    /// each session. Costs the bytes of every streamed piece of every answer.
     pub keep_progress_of_ended_turns: bool,
     /// Keep values that were replaced or removed, and their removals. Default false. Costs the
     /// bytes of every version of every value.
@@ -30,6 +31,8 @@ pub struct RecordMeta<'a> {
     pub turn: u32,
     /// The envelope's name.
     pub name: &'a str,
+    /// The envelope's link.
+    pub link: u64,
 }
 
 /// What becomes of a record in a compaction.
@@ -59,13 +62,16 @@ impl Retention {
         }
         let superseded = match record.kind {
             Kind::TurnProgress => {
-                let open = session.open_turn(Seq::new(record.turn)).is_some();
-                !open && !self.keep_progress_of_ended_turns
+                let turn = Seq::new(record.turn);
+                let needed = session.open_turn(turn).is_some() || session.partial.contains(&turn);
+                !needed && !self.keep_progress_of_ended_turns
             }
             Kind::Put => {
                 let current = session.values.get(record.name);
                 current.is_none_or(|value| value.seq != record.seq) && !self.keep_replaced_values
             }
+            // Who had claimed it is of no interest once it is done with.
+            Kind::InputClaimed | Kind::InputReleased => session.queued(record.link).is_none(),
             Kind::Remove => !self.keep_replaced_values,
             _ => false,
         };

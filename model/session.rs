@@ -6,7 +6,7 @@
 use super::key::hash_name;
 use super::turn::{EndedTurn, KeyedTurn, OpenTurn, TurnState};
 use crate::format::body::Text;
-use crate::format::ids::{Lsn, Seq, SessionNo};
+use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,7 +39,7 @@ pub struct ValueRef {
     pub len: u32,
 }
 
-/// Input that waits for its turn.
+/// Input that waits for its turn; claimed, or given up and kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedInput {
     /// Its identity: the seq of the record that queued it.
@@ -52,6 +52,64 @@ pub struct QueuedInput {
     pub priority: u64,
     /// Hash of its idempotency key, if it has one.
     pub key_hash: Option<u128>,
+    /// When it was queued, in milliseconds since 1970 by the writer's clock.
+    pub queued_ms: u64,
+    /// How often it was claimed, which is also the number of the latest claim.
+    pub claims: u32,
+    /// How many of the claims ended with their writer, since it was last released by hand.
+    pub lost_claims: u32,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Where queued input stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It can be claimed.
+    #[default]
+    Waiting,
+    /// Its latest claim has not said what becomes of it. The claim ends with its writer: then
+    /// the input waits again, without a record that says so.
+    Claimed {
+        /// The writer under which it was claimed.
+        epoch: Epoch,
+        /// By whom, if the host tells.
+        owner: Text,
+        /// The record of the claim.
+        seq: Seq,
+    },
+    /// It was given up, and is kept until someone releases or withdraws it.
+    Dead {
+        /// The record that says why.
+        seq: Seq,
+    },
+}
+
+impl QueuedInput {
+    /// Whether it can be claimed under the writer `now`.
+    pub fn is_waiting(&self, now: Epoch) -> bool {
+        match &self.standing {
+            Standing::Waiting => true,
+            Standing::Claimed { epoch, .. } => *epoch < now,
+            Standing::Dead { .. } => false,
+        }
+    }
+
+    /// Whether a claim holds it under the writer `now`.
+    pub fn is_claimed(&self, now: Epoch) -> bool {
+        matches!(self.standing, Standing::Claimed { .. }) && !self.is_waiting(now)
+    }
+
+    /// Whether it is among the dead letters.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.standing, Standing::Dead { .. })
+    }
+
+    /// How many claims of it are lost under the writer `now`, the latest included.
+    pub fn lost_claims(&self, now: Epoch) -> u32 {
+        let latest = matches!(self.standing, Standing::Claimed { epoch, .. } if epoch < now);
+        self.lost_claims.saturating_add(u32::from(latest))
+    }
 }
 
 /// An event or a queued input that a session remembers by its idempotency key.
@@ -85,7 +143,7 @@ impl TurnCounts {
             TurnState::Failed => &mut self.failed,
             TurnState::Cancelled => &mut self.cancelled,
             TurnState::Interrupted => &mut self.interrupted,
-            TurnState::Submitted | TurnState::Started | TurnState::Responding => return,
+            TurnState::Submitted | TurnState::Running | TurnState::Responding => return,
         };
         *counter = counter.saturating_add(1);
     }
@@ -129,11 +187,14 @@ pub struct SessionState {
     pub open: Vec<OpenTurn>,
     /// Turns remembered by key, oldest first. Those of open turns never leave.
     pub recent_keys: VecDeque<KeyedTurn>,
+    /// The latest turns that ended without an answer and left progress, oldest first: their
+    /// progress is all there is of one, so compaction keeps it.
+    pub partial: VecDeque<Seq>,
     /// Events and inputs remembered by key, oldest first.
     pub recent_events: VecDeque<KeyedRecord>,
     /// Keyed values.
     pub values: BTreeMap<Text, ValueRef>,
-    /// Waiting input, oldest first.
+    /// Input that waits, is claimed, or was given up and is kept; oldest first.
     pub queue: Vec<QueuedInput>,
     /// Dropped records, as sorted half-open ranges that do not touch.
     pub holes: Vec<(Seq, Seq)>,
@@ -182,6 +243,31 @@ impl SessionState {
         self.open.iter().rposition(|turn| turn.seq == seq)
     }
 
+    /// Returns the turn that was begun in place of `seq`, as far back as that is remembered.
+    pub fn superseded_by(&self, seq: Seq) -> Option<Seq> {
+        let last = self.last_ended.filter(|last| last.seq == seq);
+        let keyed = || self.recent_keys.iter().rev().find(|turn| turn.seq == seq);
+        match last {
+            Some(last) => last.superseded_by,
+            None => keyed()?.superseded_by,
+        }
+    }
+
+    pub(super) fn supersede(&mut self, seq: Seq, by: Seq) {
+        if let Some(last) = self.last_ended.as_mut().filter(|last| last.seq == seq) {
+            last.superseded_by = Some(by);
+        }
+        let mut keyed = self.recent_keys.iter_mut().rev();
+        if let Some(keyed) = keyed.find(|turn| turn.seq == seq) {
+            keyed.superseded_by = Some(by);
+        }
+    }
+
+    /// Returns how many calls of open turns have no result.
+    pub fn open_calls(&self) -> usize {
+        self.open.iter().map(|turn| turn.calls.len()).sum()
+    }
+
     /// Returns how the turn `seq` ended, as far back as that is remembered.
     pub fn end_of(&self, seq: Seq) -> Option<TurnState> {
         let last = self.last_ended.filter(|last| last.seq == seq);
@@ -191,10 +277,27 @@ impl SessionState {
         })
     }
 
-    /// Returns the waiting input that is to be taken next: highest priority first, then oldest.
-    pub fn next_input(&self) -> Option<&QueuedInput> {
+    /// Returns the queued input `seq`.
+    pub fn queued(&self, seq: u64) -> Option<&QueuedInput> {
+        let at = u32::try_from(seq).ok()?;
+        let found = self.queue.binary_search_by_key(&Seq::new(at), |i| i.seq);
+        found.ok().map(|at| &self.queue[at])
+    }
+
+    pub(super) fn queued_mut(&mut self, seq: u64) -> Option<&mut QueuedInput> {
+        let at = u32::try_from(seq).ok()?;
+        let found = self.queue.binary_search_by_key(&Seq::new(at), |i| i.seq);
+        found.ok().map(|at| &mut self.queue[at])
+    }
+
+    /// Returns the waiting input that is to be taken next under the writer `now`, of `class` if
+    /// one is asked for: highest priority first, then oldest. O(queue).
+    pub fn next_input(&self, now: Epoch, class: Option<&str>) -> Option<&QueuedInput> {
+        let waiting = self.queue.iter().rev().filter(|input| {
+            input.is_waiting(now) && class.is_none_or(|class| class == &*input.class)
+        });
         // Of equal maxima `max_by_key` takes the last, so it goes from the back.
-        self.queue.iter().rev().max_by_key(|input| input.priority)
+        waiting.max_by_key(|input| input.priority)
     }
 
     /// Forgets the records in `from..to`, and what hangs on them.
@@ -205,6 +308,10 @@ impl SessionState {
         let gone = |seq: Seq| from <= seq && seq < to;
         let open_before = self.open.len();
         self.open.retain(|turn| !gone(turn.seq));
+        for turn in &mut self.open {
+            turn.calls.retain(|call| !gone(call.seq));
+        }
+        self.partial.retain(|turn| !gone(*turn));
         self.recent_keys.retain(|turn| !gone(turn.seq));
         self.recent_events.retain(|event| !gone(event.seq));
         self.values.retain(|_, value| !gone(value.seq));
@@ -266,6 +373,11 @@ impl SessionState {
         next.get() >= 1
             && rise(self.open.iter().map(|turn| turn.seq), next)
             && self.open.iter().all(|turn| turn.state.is_open())
+            && self
+                .open
+                .iter()
+                .all(|turn| rise(turn.calls.iter().map(|call| call.seq), next))
+            && self.partial.iter().all(|turn| known(*turn))
             && rise(self.recent_keys.iter().map(|turn| turn.seq), next)
             && rise(self.recent_events.iter().map(|event| event.seq), next)
             && rise(self.queue.iter().map(|input| input.seq), next)

@@ -5,11 +5,12 @@
 
 use super::fold::FoldFault;
 use super::key::{hash_name, hash_onto};
-use super::session::{JOURNAL_SESSION, SessionEntry, SessionState, Tombstone};
+use super::session::{JOURNAL_SESSION, QueuedInput, SessionEntry, SessionState, Tombstone};
 use super::turn::OpenTurn;
 use crate::format::body::{self, Text};
-use crate::format::ids::{Lsn, Seq, SessionNo};
-use std::collections::BTreeMap;
+use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// Bounds on what a session may keep in memory. A record that would exceed one is refused; what
@@ -24,19 +25,25 @@ pub struct Limits {
     pub key_window: usize,
     /// How many turns of a session may be open at once. Default 1,024.
     pub open_turns: usize,
+    /// How many calls of a session's open turns may be without a result. Default 4,096.
+    pub open_calls: usize,
     /// How many keys with values a session may have. Default 8,192.
     pub values: usize,
-    /// How much input of a session may wait. Default 8,192.
+    /// How much input of a session may be queued, dead letters included. Default 8,192.
     pub queued: usize,
     /// How many separate ranges of a session may be truncated. Default 65,536.
     pub holes: usize,
 }
 
+/// The most turns of a session that may be open at once, whatever the settings say.
+pub const MAX_OPEN_TURNS: usize = 1 << 10;
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             key_window: 128,
-            open_turns: 1 << 10,
+            open_turns: MAX_OPEN_TURNS,
+            open_calls: 4 << 10,
             values: 8 << 10,
             queued: 8 << 10,
             holes: 64 << 10,
@@ -57,6 +64,8 @@ pub struct State {
     pub(super) tombstones: BTreeMap<u128, SessionNo>,
     pub(super) last_lsn: Lsn,
     pub(super) open_turns: usize,
+    /// Sessions whose queue is not empty: what a claim across sessions looks at.
+    pub(super) queues: BTreeSet<SessionNo>,
 }
 
 impl Default for State {
@@ -76,7 +85,47 @@ impl State {
             tombstones: BTreeMap::new(),
             last_lsn: Lsn::new(0),
             open_turns: 0,
+            queues: BTreeSet::new(),
         }
+    }
+
+    /// Notes whether the session's queue is empty.
+    pub(super) fn note_queue(&mut self, no: SessionNo) {
+        let is_empty = self.session(no).is_none_or(|s| s.queue.is_empty());
+        if is_empty {
+            self.queues.remove(&no);
+        } else {
+            self.queues.insert(no);
+        }
+    }
+
+    /// Iterates over the sessions that have queued input, in the order of their creation.
+    pub fn queues(&self) -> impl Iterator<Item = &SessionState> {
+        self.queues.iter().filter_map(|no| self.session(*no))
+    }
+
+    /// Returns the waiting input of all sessions that is to be taken next under the writer
+    /// `now`: highest priority first, then oldest. Sessions are passed over in which no further
+    /// turn may begin: those that have as many open turns and claimed inputs as turns may be
+    /// open. O(all queued input).
+    pub fn next_input(
+        &self,
+        now: Epoch,
+        class: Option<&str>,
+    ) -> Option<(&SessionState, &QueuedInput)> {
+        let may_begin = |session: &SessionState| {
+            let claimed = session.queue.iter().filter(|input| input.is_claimed(now));
+            session.open.len() + claimed.count() < self.limits.open_turns
+        };
+        self.queues()
+            .filter(|session| may_begin(session))
+            .filter_map(|session| Some((session, session.next_input(now, class)?)))
+            .max_by_key(|(_, input)| (input.priority, Reverse(input.lsn)))
+    }
+
+    /// Sets how many turns of a session may be open when another one is to begin.
+    pub fn set_max_open_turns(&mut self, count: usize) {
+        self.limits.open_turns = count;
     }
 
     /// Takes one entry of a snapshot. They come in the order of their numbers, from the journal
@@ -119,6 +168,7 @@ impl State {
         }
         self.last_lsn = self.last_lsn.max(entry.last_lsn());
         self.entries.push(entry);
+        self.note_queue(no);
         Ok(())
     }
 
@@ -163,6 +213,12 @@ impl State {
     /// Returns what is left of the latest deleted session of that name.
     pub fn find_deleted(&self, name: &str) -> Option<&Tombstone> {
         self.tombstone(hash_name(name))
+    }
+
+    /// The generation with which a session of that name begins when it is created.
+    pub(super) fn next_generation(&self, name: &str) -> u32 {
+        self.find_deleted(name)
+            .map_or(0, |tombstone| tombstone.generation.saturating_add(1))
     }
 
     pub(super) fn tombstone(&self, name_hash: u128) -> Option<&Tombstone> {
@@ -254,6 +310,7 @@ impl State {
                 SessionEntry::Live(session) => {
                     self.open_turns -= session.open.len();
                     self.names.remove(&session.name);
+                    self.queues.remove(&session.no);
                 }
                 SessionEntry::Deleted(_) => undeleted = true,
             }
@@ -266,6 +323,7 @@ impl State {
                 self.names.insert(session.name.clone(), session.no);
                 undeleted = true;
             }
+            self.note_queue(undone.no());
         }
         self.last_lsn = savepoint.last_lsn;
         if undeleted {

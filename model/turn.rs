@@ -1,6 +1,7 @@
 //! Turns: the states that a turn goes through, and what is remembered while it is open.
 
 use super::event::Kind;
+use crate::format::body::Text;
 use crate::format::ids::{Epoch, Lsn, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,13 +10,13 @@ use std::fmt;
 ///
 /// A turn moves forwards only and ends once. A host that does not report every state skips
 /// some. Starting is the one step that may repeat: a higher attempt is another run of the same
-/// turn.
+/// turn. Input that is queued is no turn yet: see [`super::session::QueuedInput`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TurnState {
     /// Its input is durable; no work has begun.
     Submitted,
-    /// A run works on it.
-    Started,
+    /// An attempt works on it.
+    Running,
     /// The answer has begun to come.
     Responding,
     /// Ended with an answer.
@@ -32,7 +33,7 @@ impl TurnState {
     /// Every state, in order.
     pub const ALL: [TurnState; 7] = [
         TurnState::Submitted,
-        TurnState::Started,
+        TurnState::Running,
         TurnState::Responding,
         TurnState::Completed,
         TurnState::Failed,
@@ -44,7 +45,7 @@ impl TurnState {
     pub const fn as_str(self) -> &'static str {
         match self {
             TurnState::Submitted => "submitted",
-            TurnState::Started => "started",
+            TurnState::Running => "running",
             TurnState::Responding => "responding",
             TurnState::Completed => "completed",
             TurnState::Failed => "failed",
@@ -73,7 +74,7 @@ impl TurnState {
     pub const fn brought_by(kind: Kind) -> Option<TurnState> {
         match kind {
             Kind::TurnSubmitted => Some(TurnState::Submitted),
-            Kind::TurnStarted => Some(TurnState::Started),
+            Kind::TurnStarted => Some(TurnState::Running),
             Kind::TurnResponding => Some(TurnState::Responding),
             Kind::TurnCompleted => Some(TurnState::Completed),
             Kind::TurnFailed => Some(TurnState::Failed),
@@ -85,9 +86,9 @@ impl TurnState {
 
     /// Whether a turn in this state may go to `to` within one run.
     pub const fn may_become(self, to: TurnState) -> bool {
-        use TurnState::{Responding, Started, Submitted};
+        use TurnState::{Responding, Running, Submitted};
         match (self, to) {
-            (Submitted, Started | Responding) | (Started, Responding) => true,
+            (Submitted, Running | Responding) | (Running, Responding) => true,
             (from, to) => from.is_open() && to.is_ended(),
         }
     }
@@ -111,12 +112,15 @@ pub struct OpenTurn {
     pub seq: Seq,
     /// Which turn of its session it is, from 1. Never given twice.
     pub ordinal: u32,
-    /// The run that works on it, from 1; 0 before the first. Who speaks for an older run is
+    /// The attempt that works on it, from 1; 0 before the first. Who speaks for an older one is
     /// refused.
     pub attempt: u32,
+    /// Who makes the attempt, if the host tells.
+    pub owner: Text,
     /// How far it has come.
     pub state: TurnState,
-    /// The writer that began it or last moved it. If that is not this writer, its worker died.
+    /// The writer that began it or last moved it. An attempt belongs to the writer under which
+    /// it began, and is over when that writer is.
     pub epoch: Epoch,
     /// Where its submission is in the journal.
     pub submitted_lsn: Lsn,
@@ -126,6 +130,89 @@ pub struct OpenTurn {
     pub last_ms: u64,
     /// Hash of its idempotency key, if it has one.
     pub key_hash: Option<u128>,
+    /// Whether it has progress, which only an answer replaces.
+    pub has_progress: bool,
+    /// Calls without a result, oldest first.
+    pub calls: Vec<OpenCall>,
+}
+
+impl OpenTurn {
+    /// Whether the attempt may speak under the writer `now`. An attempt that began under
+    /// another one is over; before the first, whoever speaks for none may.
+    pub(super) fn is_held_by(&self, attempt: u32, now: Epoch) -> bool {
+        attempt == self.attempt && (attempt == 0 || self.epoch == now)
+    }
+
+    /// Returns why it is unfinished, as seen under the writer `now`.
+    pub fn cause(&self, now: Epoch) -> Cause {
+        Cause::of(self.attempt, self.state, self.epoch < now)
+    }
+
+    pub(super) fn call_at(&self, id_hash: u128) -> Option<usize> {
+        self.calls.iter().rposition(|call| call.id_hash == id_hash)
+    }
+}
+
+/// A call of a turn, of a tool say, that has no result yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCall {
+    /// The record of the call.
+    pub seq: Seq,
+    /// Hash of its id, by which the result names it.
+    pub id_hash: u128,
+}
+
+/// Why a turn is unfinished. It follows from epochs, which number the openings of the journal
+/// for writing: no clock, no process id and no text has a say in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// It was submitted under the present writer and no attempt has begun.
+    Waiting,
+    /// An attempt that began under the present writer holds it. Whether that worker still
+    /// lives, its process knows.
+    Held,
+    /// It was submitted under an earlier writer, and no attempt was ever reported.
+    NeverStarted,
+    /// An attempt was under way when its writer ended. It is over: who made it can no longer
+    /// finish the turn. A further attempt can.
+    WriterGone,
+}
+
+impl Cause {
+    /// Returns why a turn in `state` is unfinished. `is_earlier`: it was last moved under an
+    /// earlier writer than the present one.
+    pub const fn of(attempt: u32, state: TurnState, is_earlier: bool) -> Cause {
+        let began = attempt > 0 || !matches!(state, TurnState::Submitted);
+        match (began, is_earlier) {
+            (false, false) => Cause::Waiting,
+            (true, false) => Cause::Held,
+            (false, true) => Cause::NeverStarted,
+            (true, true) => Cause::WriterGone,
+        }
+    }
+
+    /// Returns the stable, machine-readable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::Waiting => "waiting",
+            Cause::Held => "held",
+            Cause::NeverStarted => "never_started",
+            Cause::WriterGone => "writer_gone",
+        }
+    }
+
+    /// Whether the host must decide: take the turn up again, or interrupt it.
+    pub const fn is_orphaned(self) -> bool {
+        matches!(self, Cause::NeverStarted | Cause::WriterGone)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A turn that a session remembers by its idempotency key.
@@ -139,6 +226,8 @@ pub struct KeyedTurn {
     pub ordinal: u32,
     /// How it ended; `None` while it is open.
     pub ended: Option<TurnState>,
+    /// The latest turn that was begun in its place.
+    pub superseded_by: Option<Seq>,
 }
 
 /// The turn that ended last.
@@ -150,6 +239,8 @@ pub struct EndedTurn {
     pub ordinal: u32,
     /// How it ended.
     pub state: TurnState,
+    /// The latest turn that was begun in its place.
+    pub superseded_by: Option<Seq>,
 }
 
 #[cfg(test)]
@@ -160,9 +251,9 @@ mod tests {
     #[test]
     fn the_transition_table_is_exactly_this() {
         let table = [
-            // Sub Sta Res Com Fai Can Int
+            // Sub Run Res Com Fai Can Int
             ".xxxxxx", // submitted
-            "..xxxxx", // started
+            "..xxxxx", // running
             "...xxxx", // responding
             ".......", // completed
             ".......", // failed

@@ -358,7 +358,8 @@ fn go_live(live: Live) -> Result<Journal> {
             open.insert(*id, segment.clone());
         }
     }
-    let (state, mut index) = image.into_live();
+    let (mut state, mut index) = image.into_live();
+    state.set_max_open_turns(options.max_open_turns);
     index.packs = packs;
     index.segments = open;
     let index: Arc<RwLock<Index>> = Arc::new(RwLock::new(index));

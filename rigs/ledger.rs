@@ -35,7 +35,7 @@ pub const WRONG: [&str; 2] = [
 ];
 
 /// The codes of errors, by number; 0 is success.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 19] = [
     "ok",
     "locked",
     "not_found",
@@ -53,6 +53,8 @@ pub const CODES: [&str; 17] = [
     "invalid",
     "closed",
     "read_only",
+    "unknown_turn",
+    "turn_ended",
 ];
 
 /// The number of a result's code.

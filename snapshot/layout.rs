@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Version of the bodies below.
-pub(super) const SCHEMA: u16 = 0;
+pub(super) const SCHEMA: u16 = 1;
 
 /// Most places in one entry: far below the longest body, whatever the numbers are.
 pub(super) const PLACES_PER_ENTRY: usize = 64 << 10;

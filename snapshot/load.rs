@@ -198,6 +198,10 @@ impl Loader<'_> {
                     supported,
                 });
             }
+            if entry.schema < SCHEMA {
+                let why = "a release before the format was settled wrote this state";
+                return Err(self.damaged(why, offset));
+            }
             if (entries == 0) != (entry.kind == EntryKind::Journal) {
                 return Err(self.damaged("the journal's entry is not the first one", offset));
             }

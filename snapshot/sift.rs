@@ -120,6 +120,7 @@ impl Sieve<'_> {
             kind,
             turn: envelope.turn,
             name: envelope.name,
+            link: envelope.link,
         };
         self.tally.bytes += frame.payload.len() as u64;
         match self.retention.fate(entry, &record) {

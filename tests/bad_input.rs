@@ -188,21 +188,22 @@ fn an_ended_turn_stays_ended_and_a_key_finds_its_turn() {
     let session = journal.session("s").expect("opens");
     let turn = session.begin(Input::user("hi").key("k1")).expect("begins");
     turn.complete("hello").expect("ends");
-    check(&refused(turn.complete("again")), "wrong_state", None);
-    check(&refused(turn.event("late", "x")), "wrong_state", None);
+    check(&refused(turn.complete("again")), "turn_ended", None);
+    check(&refused(turn.event("late", "x")), "turn_ended", None);
     let same = session
         .begin(Input::user("hi").key("k1"))
         .expect("is found");
     assert!(!same.is_new() && same.is_ended());
     assert_eq!(same.id(), turn.id());
-    check(&refused(session.turn(Seq::new(999))), "wrong_state", None);
+    check(&refused(session.turn(Seq::new(999))), "unknown_turn", None);
+    check(&refused(session.turn(turn.id())), "turn_ended", None);
     let mut first = session.begin(Input::user("again")).expect("begins");
     first.started().expect("starts");
     let mut second = session.turn(first.id()).expect("is open");
     second.retry().expect("starts again");
     check(
         &refused(first.complete("from the first run")),
-        "wrong_state",
+        "fenced",
         None,
     );
     second.complete("from the second run").expect("ends");

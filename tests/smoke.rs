@@ -62,7 +62,9 @@ fn a_journal_keeps_turns_over_reopening() {
         .map(|e| e.expect("reads").lsn)
         .collect();
     assert_eq!(all.len() as u64, journal.durable_lsn().get() - 1);
-    let turn = session.turn(Seq::new(2)).expect("is open");
+    let mut turn = session.turn(Seq::new(2)).expect("is open");
+    assert!(turn.complete("by nobody").is_err());
+    turn.retry().expect("is taken up again");
     turn.complete("it is cut").expect("ends");
     assert!(turn.complete("twice").is_err());
 }

@@ -151,7 +151,7 @@ fn an_empty_batch_and_one_that_holds_a_refused_record_leave_nothing() {
         .event(&session, "event", "x")
         .fail(&turn, "too late", "");
     let refused = journal.append_all(&batch).expect_err("it ended");
-    assert_eq!(refused.code(), "wrong_state");
+    assert_eq!(refused.code(), "turn_ended");
     assert_eq!((journal.accepted_lsn(), last(&session)), before);
 }
 

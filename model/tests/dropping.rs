@@ -9,6 +9,7 @@ fn retained(host: &Writer, retention: &Retention, at: u32, kind: Kind, turn: u32
         kind,
         turn,
         name: "k",
+        link: 0,
     };
     retention.fate(entry, &meta)
 }
@@ -27,9 +28,13 @@ fn a_truncation_forgets_what_hangs_on_the_dropped_records() {
     host.put_in(1, Kind::TurnStarted, &of_turn(gone, 1));
     host.put_in(1, Kind::Put, &named("replaced"));
     host.put_in(1, Kind::Put, &named("new"));
-    host.put_in(1, Kind::InputQueued, &linked(0));
+    let unseen = host.put_in(1, Kind::InputQueued, &linked(0));
     host.put_in(1, Kind::Message, &keyed("e2"));
     host.put_in(1, Kind::SessionEnded, &named("secret"));
+    let refused = Refusal::InputPending { input: seq(unseen) };
+    let from = linked(u64::from(gone));
+    assert_eq!(host.refusal(1, Kind::SessionTruncated, &from), refused);
+    host.put_in(1, Kind::InputWithdrawn, &linked(u64::from(unseen)));
     let cut = host.put_in(1, Kind::SessionTruncated, &linked(u64::from(gone)));
 
     let session = host.one();
@@ -77,7 +82,7 @@ fn input_that_a_dropped_turn_had_taken_does_not_come_back() {
     let input = host.put_in(1, Kind::InputQueued, &linked(0));
     let turn = host.put_in(1, Kind::TurnSubmitted, &linked(u64::from(input)));
     host.put_in(1, Kind::SessionTruncated, &linked(u64::from(turn)));
-    assert_eq!(host.one().next_input(), None);
+    assert_eq!(host.next_input(), None);
 }
 
 #[test]
@@ -148,13 +153,16 @@ fn a_clear_leaves_the_creation_and_counts_on() {
         host.put_in(1, Kind::Put, &named(key));
         host.put_in(1, Kind::InputQueued, &named(key));
     }
-    let clear = host.put_in(1, Kind::SessionCleared, &linked(0));
+    // A writer refuses it while input is queued; what is on disk is folded.
+    let clear = host.one().next_seq.get();
+    host.apply(1, Kind::SessionCleared, &linked(0));
     let session = host.one();
     assert_eq!(session.holes, [(seq(2), seq(clear))]);
     assert_eq!((session.open.len(), session.values.len()), (0, 0));
     assert_eq!((session.queue.len(), session.recent_keys.len()), (0, 0));
     assert_eq!(session.turns_begun, 2);
     assert_eq!(host.state.open_turn_count(), 0);
+    assert_eq!(host.state.queues().count(), 0);
     // Clearing a new session drops nothing, and is a generation all the same.
     host.create("b");
     host.put_in(2, Kind::SessionCleared, &linked(0));
@@ -177,7 +185,7 @@ fn a_deleted_session_stays_deleted_and_its_name_begins_anew() {
     for kind in Kind::ALL {
         if *kind != Kind::SessionCreated {
             assert_eq!(
-                host.refusal(1, *kind, &named("n")),
+                host.refusal(1, *kind, &call_named(*kind, "n")),
                 Refusal::Deleted {
                     session: SessionNo::new(1)
                 }

@@ -59,7 +59,10 @@ fn batter(random: &mut Random, state: &mut State, steps: u32) -> u32 {
         }
         for session in state.sessions() {
             assert!(session.is_sound(), "a fold keeps a sound state sound");
-            let _ = (session.visible_len(), session.next_input());
+            let _ = (
+                session.visible_len(),
+                session.next_input(Epoch::new(1), None),
+            );
         }
     }
     folded

@@ -3,11 +3,13 @@
 mod dropping;
 mod hostile;
 mod naive;
+mod queue;
 mod rules;
 
 use super::*;
 use crate::format::body;
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
+use crate::model::session::{QueuedInput, Standing};
 
 /// A small generator of numbers; the seed replays everything.
 pub struct Random(u64);
@@ -59,7 +61,13 @@ impl Writer {
     }
 
     pub fn check(&self, no: u32, kind: Kind, envelope: &Envelope<'_>) -> Result<Verdict, Refusal> {
-        let draft = Draft::new(SessionNo::new(no), kind, envelope, 10);
+        let draft = Draft::new(
+            Epoch::new(self.epoch),
+            SessionNo::new(no),
+            kind,
+            envelope,
+            10,
+        );
         self.state.check(&draft)
     }
 
@@ -94,6 +102,11 @@ impl Writer {
     /// Begins a turn in session 1.
     pub fn begin(&mut self, key: &str) -> u32 {
         self.put_in(1, Kind::TurnSubmitted, &keyed(key))
+    }
+
+    /// The input of session 1 that is to be taken next.
+    pub fn next_input(&self) -> Option<&QueuedInput> {
+        self.one().next_input(Epoch::new(self.epoch), None)
     }
 
     /// The state of session 1.
@@ -133,6 +146,26 @@ pub fn of_turn(turn: u32, attempt: u32) -> Envelope<'static> {
     }
 }
 
+/// An envelope for a record of that kind; if it is about a call, of the call "c".
+pub fn call_of(kind: Kind, turn: u32, attempt: u32) -> Envelope<'static> {
+    let is_call = matches!(
+        kind,
+        Kind::TurnCall | Kind::TurnResult | Kind::TurnCallInterrupted
+    );
+    Envelope {
+        key: if is_call { b"c" } else { b"" },
+        ..of_turn(turn, attempt)
+    }
+}
+
+/// With a name as well.
+pub fn call_named(kind: Kind, name: &'static str) -> Envelope<'static> {
+    Envelope {
+        name,
+        ..call_of(kind, 0, 0)
+    }
+}
+
 /// Stores every entry as a snapshot does, and loads it into a new state.
 pub fn reloaded(state: &State) -> State {
     let mut loaded = State::new(state.limits);
@@ -152,6 +185,7 @@ pub fn assert_same(left: &State, right: &State) {
     assert_eq!(left.tombstones, right.tombstones);
     assert_eq!(left.last_lsn, right.last_lsn);
     assert_eq!(left.open_turns, right.open_turns);
+    assert_eq!(left.queues, right.queues);
     assert_eq!(left.digest(), right.digest());
 }
 

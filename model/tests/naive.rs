@@ -8,7 +8,16 @@ use super::*;
 struct Past {
     kind: Kind,
     envelope: Envelope<'static>,
+    epoch: u32,
     dropped: bool,
+}
+
+/// Where queued input stands.
+#[derive(Debug, PartialEq)]
+enum Naive {
+    Waiting,
+    Claimed(u32),
+    Dead,
 }
 
 #[derive(Clone, Default)]
@@ -57,6 +66,31 @@ impl NaiveSession {
         starts.map(|past| past.envelope.attempt).max().unwrap_or(0)
     }
 
+    /// The writer under which the latest attempt began.
+    fn attempt_epoch(&self, turn: u32) -> Option<u32> {
+        let mut starts = self.records.iter().rev();
+        let start =
+            starts.find(|past| past.kind == Kind::TurnStarted && past.envelope.turn == turn)?;
+        Some(start.epoch)
+    }
+
+    /// Records and ids of the turn's calls that have no result.
+    fn calls(&self, turn: u32) -> Vec<(u32, &'static [u8])> {
+        let mut calls: Vec<(u32, &[u8])> = Vec::new();
+        for (seq, past) in self.numbered().filter(|(_, p)| p.envelope.turn == turn) {
+            match past.kind {
+                // Its result may come before or after it was truncated.
+                Kind::TurnCall => calls.push((seq, past.envelope.key)),
+                Kind::TurnResult | Kind::TurnCallInterrupted => {
+                    calls.retain(|(_, id)| *id != past.envelope.key);
+                }
+                _ => {}
+            }
+        }
+        calls.retain(|(seq, _)| !self.records[*seq as usize - 1].dropped);
+        calls
+    }
+
     fn step(&self, turn: u32) -> Kind {
         let mut steps = self.records.iter().rev().filter(|past| {
             past.envelope.turn == turn
@@ -65,17 +99,67 @@ impl NaiveSession {
         steps.next().map_or(Kind::TurnSubmitted, |past| past.kind)
     }
 
-    fn waiting(&self) -> Vec<u32> {
-        let taken = |seq: u32| {
-            self.records.iter().any(|past| {
-                matches!(past.kind, Kind::TurnSubmitted | Kind::InputWithdrawn)
-                    && past.envelope.link == u64::from(seq)
+    /// What is queued: seq, claims, lost claims, and the writer of a claim or that it is dead.
+    fn queue(&self) -> Vec<(u32, u32, u32, Naive)> {
+        let queued = self.visible().filter(|(_, p)| p.kind == Kind::InputQueued);
+        queued
+            .filter_map(|(seq, _)| {
+                let (claims, lost, standing) = self.queued(seq)?;
+                Some((seq, claims, lost, standing))
             })
-        };
-        self.visible()
-            .filter(|(seq, past)| past.kind == Kind::InputQueued && !taken(*seq))
-            .map(|(seq, _)| seq)
             .collect()
+    }
+
+    fn queued(&self, input: u32) -> Option<(u32, u32, Naive)> {
+        let about = self
+            .records
+            .iter()
+            .filter(|past| past.envelope.link == u64::from(input));
+        let (mut claims, mut lost, mut standing) = (0, 0, Naive::Waiting);
+        for past in about {
+            let ends = matches!(standing, Naive::Claimed(epoch) if epoch < past.epoch);
+            match past.kind {
+                Kind::TurnSubmitted | Kind::InputWithdrawn | Kind::InputConfirmed => return None,
+                Kind::InputClaimed => {
+                    lost += u32::from(ends);
+                    claims += 1;
+                    standing = Naive::Claimed(past.epoch);
+                }
+                Kind::InputReleased => {
+                    lost = if past.envelope.attempt == 0 { 0 } else { lost };
+                    standing = Naive::Waiting;
+                }
+                Kind::InputBuried => {
+                    lost += u32::from(ends);
+                    standing = Naive::Dead;
+                }
+                _ => {}
+            }
+        }
+        Some((claims, lost, standing))
+    }
+
+    /// Whether that may be said about the input that the link names.
+    fn may_say(&self, kind: Kind, envelope: &Envelope<'_>, now: u32) -> bool {
+        let claim = envelope.attempt;
+        let queue = self.queue();
+        let mut found = queue
+            .iter()
+            .filter(|(seq, ..)| u64::from(*seq) == envelope.link);
+        let Some((_, claims, _, standing)) = found.next() else {
+            return false;
+        };
+        let is_held = *standing == Naive::Claimed(now);
+        let is_dead = *standing == Naive::Dead;
+        match (kind, claim) {
+            (Kind::InputClaimed, _) => !is_held && !is_dead && claim == claims + 1,
+            (Kind::InputReleased, 0) => *standing != Naive::Waiting,
+            (Kind::InputConfirmed, 0) => false,
+            (Kind::InputWithdrawn, 0) => !is_held,
+            (_, 0) => !is_held && !is_dead,
+            (Kind::InputConfirmed, _) if envelope.turn as usize > self.records.len() => false,
+            _ => is_held && claim == *claims,
+        }
     }
 
     fn value(&self, key: &str) -> Option<u32> {
@@ -94,46 +178,61 @@ impl NaiveSession {
     }
 
     fn known(&self, kind: Kind, key: &[u8]) -> Option<u32> {
+        if is_call(kind) {
+            return None;
+        }
         let is_turn = |kind| kind == Kind::TurnSubmitted;
-        let mut same = self
-            .visible()
-            .filter(|(_, past)| past.envelope.key == key && is_turn(past.kind) == is_turn(kind));
+        let mut same = self.visible().filter(|(_, past)| {
+            let comparable = is_turn(past.kind) == is_turn(kind) && !is_call(past.kind);
+            past.envelope.key == key && comparable
+        });
         same.next_back()
             .filter(|_| !key.is_empty())
             .map(|(seq, _)| seq)
     }
 
-    fn judge(&self, kind: Kind, envelope: &Envelope<'_>) -> Answer {
+    fn judge(&self, kind: Kind, envelope: &Envelope<'_>, epoch: u32) -> Answer {
         if let Some(seq) = self.known(kind, envelope.key) {
             return Answer::Known(seq);
         }
         let next = self.records.len() as u64 + 1;
         let (turn, attempt, link) = (envelope.turn, envelope.attempt, envelope.link);
         let current = self.attempt(turn);
-        let waits = u32::try_from(link).is_ok_and(|seq| self.waiting().contains(&seq));
+        let may_say = || self.may_say(kind, envelope, epoch);
+        let first_queued = self.queue().first().map(|(seq, ..)| u64::from(*seq));
+        let last_queued = self.queue().last().map(|(seq, ..)| u64::from(*seq));
         let is_open = self.open().contains(&turn);
+        let holds =
+            is_open && attempt == current && self.attempt_epoch(turn).is_none_or(|e| e == epoch);
+        let calls = self.calls(turn);
+        let call = calls.iter().find(|(_, id)| *id == envelope.key);
         let fits = match kind {
-            Kind::TurnSubmitted => (link == 0 || waits) && !is_open && u64::from(turn) < next,
-            Kind::TurnStarted => {
-                let first = self.step(turn) == Kind::TurnSubmitted && attempt == current;
-                is_open && attempt > 0 && (attempt > current || first)
-            }
-            Kind::TurnResponding => {
-                is_open && attempt == current && self.step(turn) != Kind::TurnResponding
-            }
+            Kind::TurnSubmitted => (link == 0 || may_say()) && !is_open && u64::from(turn) < next,
+            Kind::TurnStarted => is_open && attempt > current,
+            Kind::TurnResponding => holds && self.step(turn) != Kind::TurnResponding,
             Kind::TurnCancelled | Kind::TurnInterrupted => {
-                is_open && (attempt == 0 || attempt == current)
+                is_open && (attempt == 0 || holds) && calls.is_empty()
             }
-            kind if kind.is_within_turn() => is_open && attempt == current,
+            Kind::TurnCompleted | Kind::TurnFailed => holds && calls.is_empty(),
+            Kind::TurnCall => match call {
+                Some((seq, _)) if holds => return Answer::Known(*seq),
+                _ => holds,
+            },
+            Kind::TurnResult => holds && call.is_some(),
+            Kind::TurnCallInterrupted => is_open && (attempt == 0 || holds) && call.is_some(),
+            kind if kind.is_within_turn() => holds,
             Kind::SessionEnded => !self.has_ended(),
-            Kind::SessionTruncated => 2 <= link && link < next,
-            Kind::InputWithdrawn => waits,
+            Kind::SessionTruncated => {
+                2 <= link && link < next && last_queued.is_none_or(|seq| seq < link)
+            }
+            Kind::SessionCleared => first_queued.is_none(),
+            kind if kind.is_about_input() => may_say(),
             _ => true,
         };
         if fits { Answer::Accept } else { Answer::Refuse }
     }
 
-    fn append(&mut self, kind: Kind, envelope: &Envelope<'static>) {
+    fn append(&mut self, kind: Kind, envelope: &Envelope<'static>, epoch: u32) {
         let from = match kind {
             Kind::SessionCleared => Some(2),
             Kind::SessionTruncated => Some(envelope.link as usize),
@@ -145,6 +244,7 @@ impl NaiveSession {
         self.records.push(Past {
             kind,
             envelope: envelope.clone(),
+            epoch,
             dropped: false,
         });
         self.deleted |= kind == Kind::SessionDeleted;
@@ -154,19 +254,34 @@ impl NaiveSession {
         let open: Vec<_> = state
             .open
             .iter()
-            .map(|turn| (turn.seq.get(), turn.attempt, turn.state))
+            .map(|turn| {
+                let calls: Vec<u32> = turn.calls.iter().map(|call| call.seq.get()).collect();
+                (turn.seq.get(), turn.attempt, turn.state, calls)
+            })
             .collect();
         let expected: Vec<_> = self
             .open()
             .into_iter()
             .map(|turn| {
                 let state = TurnState::brought_by(self.step(turn)).expect("a step");
-                (turn, self.attempt(turn), state)
+                let calls = self.calls(turn).into_iter().map(|(seq, _)| seq).collect();
+                (turn, self.attempt(turn), state, calls)
             })
             .collect();
         assert_eq!(open, expected);
-        let waiting: Vec<u32> = state.queue.iter().map(|input| input.seq.get()).collect();
-        assert_eq!(waiting, self.waiting());
+        let queue: Vec<_> = state
+            .queue
+            .iter()
+            .map(|input| {
+                let standing = match input.standing {
+                    Standing::Waiting => Naive::Waiting,
+                    Standing::Claimed { epoch, .. } => Naive::Claimed(epoch.get()),
+                    Standing::Dead { .. } => Naive::Dead,
+                };
+                (input.seq.get(), input.claims, input.lost_claims, standing)
+            })
+            .collect();
+        assert_eq!(queue, self.queue());
         for key in NAMES {
             let value = state.values.get(key).map(|value| value.seq.get());
             assert_eq!(value, self.value(key), "value of {key}");
@@ -232,11 +347,22 @@ pub fn any_draft(random: &mut Random, state: &State) -> (u32, Kind, Envelope<'st
             random.below(3) as u32,
         ),
     };
-    let waiting = session.and_then(SessionState::next_input);
-    let link = match (kind, waiting) {
-        (Kind::TurnSubmitted | Kind::InputWithdrawn, Some(input)) if random.below(3) > 0 => {
-            u64::from(input.seq.get())
-        }
+    let queued = session.and_then(|session| session.queue.last());
+    let is_taking = kind.is_about_input() || kind == Kind::TurnSubmitted;
+    let attempt = match queued {
+        Some(input) if is_taking => match kind {
+            Kind::InputClaimed => input.claims.saturating_add(random.below(4).min(1) as u32),
+            _ => random.pick(&[
+                0,
+                input.claims,
+                input.claims,
+                input.claims.saturating_add(1),
+            ]),
+        },
+        _ => attempt,
+    };
+    let link = match (kind, queued) {
+        (_, Some(input)) if is_taking && random.below(3) > 0 => u64::from(input.seq.get()),
         (Kind::TurnSubmitted | Kind::SessionCreated, _) if random.below(4) > 0 => 0,
         _ => random.below(u64::from(next) + 2),
     };
@@ -263,15 +389,27 @@ fn takes_key(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::TurnSubmitted | Kind::TurnEvent | Kind::Message | Kind::InputQueued
+    ) || is_call(kind)
+}
+
+fn is_call(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::TurnCall | Kind::TurnResult | Kind::TurnCallInterrupted
     )
 }
 
-fn naive_answer(sessions: &[NaiveSession], no: u32, kind: Kind, envelope: &Envelope<'_>) -> Answer {
+fn naive_answer(
+    sessions: &[NaiveSession],
+    (no, kind): (u32, Kind),
+    envelope: &Envelope<'_>,
+    epoch: u32,
+) -> Answer {
     let live = |no: u64| {
         let session = sessions.get(usize::try_from(no).unwrap_or(usize::MAX));
         session.filter(|session| !session.deleted)
     };
-    if !envelope.key.is_empty() && !takes_key(kind) {
+    if !envelope.key.is_empty() && !takes_key(kind) || envelope.key.is_empty() && is_call(kind) {
         return Answer::Refuse;
     }
     if kind == Kind::SessionCreated {
@@ -291,7 +429,7 @@ fn naive_answer(sessions: &[NaiveSession], no: u32, kind: Kind, envelope: &Envel
     );
     match live(u64::from(no)) {
         Some(_) if no == 0 && !journal_wide => Answer::Refuse,
-        Some(session) => session.judge(kind, envelope),
+        Some(session) => session.judge(kind, envelope, epoch),
         None => Answer::Refuse,
     }
 }
@@ -305,7 +443,9 @@ fn the_engine_and_the_plain_model_agree_on_every_answer() {
         let mut sessions = vec![NaiveSession::default()];
         for step in 0..150 {
             let (no, kind, envelope) = any_draft(&mut random, &host.state);
-            let expected = naive_answer(&sessions, no, kind, &envelope);
+            // Now and then the journal is opened again.
+            host.epoch += u32::from(random.below(40) == 0);
+            let expected = naive_answer(&sessions, (no, kind), &envelope, host.epoch);
             let found = match host.check(no, kind, &envelope) {
                 Ok(Verdict::Accept) => Answer::Accept,
                 Ok(Verdict::Existing { seq, .. } | Verdict::Duplicate { seq }) => {
@@ -332,7 +472,7 @@ fn the_engine_and_the_plain_model_agree_on_every_answer() {
                     ..NaiveSession::default()
                 });
             }
-            sessions[no as usize].append(kind, &envelope);
+            sessions[no as usize].append(kind, &envelope, host.epoch);
             for (session, entry) in sessions.iter().zip(host.state.entries()) {
                 match entry {
                     SessionEntry::Live(state) => session.compare(state),
@@ -346,6 +486,14 @@ fn the_engine_and_the_plain_model_agree_on_every_answer() {
                 .sum();
             assert_eq!(host.state.open_turn_count(), open);
             assert_eq!(host.state.open_turns().count(), open);
+            let queues: Vec<_> = host
+                .state
+                .sessions()
+                .filter(|session| !session.queue.is_empty())
+                .map(|session| session.no)
+                .collect();
+            let noted: Vec<_> = host.state.queues().map(|session| session.no).collect();
+            assert_eq!(noted, queues);
         }
     }
     assert!(
@@ -435,7 +583,7 @@ fn drafts_that_stand_alone_leave_each_others_verdicts_alone() {
             after.state = host.state.clone();
             after.apply(no, kind, &envelope);
             let alone = |no, kind, envelope: &Envelope<'_>| {
-                Draft::new(SessionNo::new(no), kind, envelope, 0).stands_alone()
+                Draft::new(Epoch::new(1), SessionNo::new(no), kind, envelope, 0).stands_alone()
             };
             if alone(no, kind, &envelope) {
                 for _ in 0..20 {

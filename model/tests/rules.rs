@@ -20,7 +20,8 @@ fn a_turn_goes_from_submitted_to_its_end_once() {
         state: TurnState::Completed,
     };
     for kind in Kind::ALL.iter().filter(|kind| kind.is_within_turn()) {
-        assert_eq!(host.refusal(1, *kind, &of_turn(turn, 1)), refused, "{kind}");
+        let late = call_of(*kind, turn, 1);
+        assert_eq!(host.refusal(1, *kind, &late), refused, "{kind}");
     }
 }
 
@@ -41,19 +42,23 @@ fn a_turn_does_not_go_backwards() {
     let turn = host.begin("");
     host.put_in(1, Kind::TurnStarted, &of_turn(turn, 1));
     host.put_in(1, Kind::TurnResponding, &of_turn(turn, 1));
-    for (kind, to) in [
-        (Kind::TurnStarted, TurnState::Started),
-        (Kind::TurnResponding, TurnState::Responding),
-    ] {
-        assert_eq!(
-            host.refusal(1, kind, &of_turn(turn, 1)),
-            Refusal::IllegalTransition {
-                turn: seq(turn),
-                from: TurnState::Responding,
-                to
-            }
-        );
-    }
+    assert_eq!(
+        host.refusal(1, Kind::TurnResponding, &of_turn(turn, 1)),
+        Refusal::IllegalTransition {
+            turn: seq(turn),
+            from: TurnState::Responding,
+            to: TurnState::Responding
+        }
+    );
+    assert_eq!(
+        host.refusal(1, Kind::TurnStarted, &of_turn(turn, 1)),
+        Refusal::Fenced {
+            turn: seq(turn),
+            attempt: 1,
+            current: 1,
+            epoch: Epoch::new(1)
+        }
+    );
 }
 
 /// A run hangs, the host starts another, the first wakes up and wants to finish the turn.
@@ -66,27 +71,149 @@ fn the_run_that_was_replaced_is_fenced_off() {
     host.epoch = 2;
     host.put_in(1, Kind::TurnStarted, &of_turn(turn, 2));
     let open = host.one().open_turn(seq(turn)).expect("is open").clone();
-    assert_eq!((open.state, open.attempt), (TurnState::Started, 2));
+    assert_eq!((open.state, open.attempt), (TurnState::Running, 2));
     assert_eq!(open.epoch, Epoch::new(2));
     for kind in Kind::ALL.iter().filter(|kind| kind.is_within_turn()) {
         for attempt in [0, 1, 3] {
-            let outside =
-                attempt == 0 && matches!(kind, Kind::TurnCancelled | Kind::TurnInterrupted);
+            let outside = attempt == 0
+                && matches!(
+                    kind,
+                    Kind::TurnCancelled | Kind::TurnInterrupted | Kind::TurnCallInterrupted
+                );
             let restart = attempt == 3 && *kind == Kind::TurnStarted;
-            let expected = if outside || restart {
-                Ok(Verdict::Accept)
-            } else {
-                Err(Refusal::Fenced {
-                    turn: seq(turn),
-                    attempt,
-                    current: 2,
-                })
-            };
-            let found = host.check(1, *kind, &of_turn(turn, attempt));
-            assert_eq!(found, expected, "{kind} of attempt {attempt}");
+            let found = host.check(1, *kind, &call_of(*kind, turn, attempt));
+            let expected = Err(Refusal::Fenced {
+                turn: seq(turn),
+                attempt,
+                current: 2,
+                epoch: Epoch::new(2),
+            });
+            assert_eq!(found != expected, outside || restart, "{kind} of {attempt}");
         }
     }
     host.put_in(1, Kind::TurnCompleted, &of_turn(turn, 2));
+}
+
+/// The process died and came back. A worker that it had, somewhere, still knows its number.
+#[test]
+fn an_attempt_ends_with_its_writer() {
+    let mut host = Writer::with_session("a");
+    let turn = host.begin("");
+    host.put_in(1, Kind::TurnStarted, &of_turn(turn, 1));
+    host.put_in(1, Kind::TurnCall, &call_of(Kind::TurnCall, turn, 1));
+    let open = |host: &Writer| host.one().open_turn(seq(turn)).expect("is open").clone();
+    assert_eq!(open(&host).cause(Epoch::new(1)), Cause::Held);
+    host.epoch = 2;
+    assert_eq!(open(&host).cause(Epoch::new(2)), Cause::WriterGone);
+    let fenced = Refusal::Fenced {
+        turn: seq(turn),
+        attempt: 1,
+        current: 1,
+        epoch: Epoch::new(1),
+    };
+    for kind in Kind::ALL.iter().filter(|kind| kind.is_within_turn()) {
+        let late = call_of(*kind, turn, 1);
+        assert_eq!(host.refusal(1, *kind, &late), fenced, "{kind}");
+    }
+    host.put_in(1, Kind::TurnStarted, &of_turn(turn, 2));
+    assert_eq!(open(&host).cause(Epoch::new(2)), Cause::Held);
+    host.put_in(1, Kind::TurnResult, &call_of(Kind::TurnResult, turn, 2));
+    host.put_in(1, Kind::TurnCompleted, &of_turn(turn, 2));
+}
+
+#[test]
+fn the_cause_follows_from_epochs() {
+    let mut host = Writer::with_session("a");
+    let turn = host.begin("");
+    let cause = |host: &Writer, now| {
+        let open = host.one().open_turn(seq(turn)).expect("is open");
+        open.cause(Epoch::new(now))
+    };
+    assert_eq!(cause(&host, 1), Cause::Waiting);
+    assert_eq!(cause(&host, 2), Cause::NeverStarted);
+    // A host that numbers no attempts, and only says that an answer comes.
+    host.put_in(1, Kind::TurnResponding, &of_turn(turn, 0));
+    assert_eq!(cause(&host, 1), Cause::Held);
+    assert_eq!(cause(&host, 2), Cause::WriterGone);
+    // Nobody holds it, so nobody is fenced off from it.
+    host.epoch = 2;
+    host.put_in(1, Kind::TurnCompleted, &of_turn(turn, 0));
+}
+
+/// A turn calls two tools and the process dies: sent to a model again, a call without a result
+/// is refused for ever.
+#[test]
+fn each_call_gets_one_result_or_is_interrupted_before_the_turn_ends() {
+    let mut host = Writer::with_session("a");
+    let turn = host.begin("");
+    let call = |id: &'static str| Envelope {
+        key: id.as_bytes(),
+        ..of_turn(turn, 0)
+    };
+    let first = host.put_in(1, Kind::TurnCall, &call("one"));
+    host.put_in(1, Kind::TurnCall, &call("two"));
+    let again = host.check(1, Kind::TurnCall, &call("one"));
+    assert_eq!(again, Ok(Verdict::Duplicate { seq: seq(first) }));
+    for kind in [
+        Kind::TurnCompleted,
+        Kind::TurnFailed,
+        Kind::TurnCancelled,
+        Kind::TurnInterrupted,
+    ] {
+        assert_eq!(
+            host.refusal(1, kind, &of_turn(turn, 0)),
+            Refusal::OpenCalls {
+                turn: seq(turn),
+                calls: 2
+            }
+        );
+    }
+    host.put_in(1, Kind::TurnResult, &call("one"));
+    let unknown = Refusal::CallUnknown { turn: seq(turn) };
+    for id in ["one", "three"] {
+        for kind in [Kind::TurnResult, Kind::TurnCallInterrupted] {
+            assert_eq!(host.refusal(1, kind, &call(id)), unknown, "{id}");
+        }
+    }
+    host.put_in(1, Kind::TurnCallInterrupted, &call("two"));
+    // An id may be used again once its call has its result: another call.
+    host.put_in(1, Kind::TurnCall, &call("one"));
+    host.put_in(1, Kind::TurnResult, &call("one"));
+    host.put_in(1, Kind::TurnCompleted, &of_turn(turn, 0));
+}
+
+#[test]
+fn a_session_allows_as_many_open_turns_as_the_setting_says() {
+    let mut host = Writer::with_session("a");
+    host.state.set_max_open_turns(1);
+    let turn = host.begin("first");
+    assert_eq!(
+        host.refusal(1, Kind::TurnSubmitted, &keyed("second")),
+        Refusal::TurnOpen { turn: seq(turn) }
+    );
+    // A retry of the first still finds its turn.
+    assert!(matches!(
+        host.check(1, Kind::TurnSubmitted, &keyed("first")),
+        Ok(Verdict::Existing { .. })
+    ));
+    host.put_in(1, Kind::TurnCancelled, &of_turn(turn, 0));
+    host.begin("second");
+}
+
+#[test]
+fn the_latest_turn_in_place_of_another_is_known() {
+    let mut host = Writer::with_session("a");
+    let first = host.begin("k1");
+    host.put_in(1, Kind::TurnFailed, &of_turn(first, 0));
+    assert_eq!(host.one().superseded_by(seq(first)), None);
+    let second = host.put_in(1, Kind::TurnSubmitted, &of_turn(first, 0));
+    host.put_in(1, Kind::TurnFailed, &of_turn(second, 0));
+    let third = host.put_in(1, Kind::TurnSubmitted, &of_turn(first, 0));
+    assert_eq!(host.one().superseded_by(seq(first)), Some(seq(third)));
+    assert_eq!(host.one().superseded_by(seq(second)), None);
+    let fourth = host.put_in(1, Kind::TurnSubmitted, &of_turn(second, 0));
+    assert_eq!(host.one().superseded_by(seq(second)), Some(seq(fourth)));
+    assert_same(&reloaded(&host.state), &host.state);
 }
 
 #[test]
@@ -98,7 +225,8 @@ fn runs_are_counted_from_one() {
         Refusal::Fenced {
             turn: seq(turn),
             attempt: 0,
-            current: 0
+            current: 0,
+            epoch: Epoch::new(1)
         }
     );
 }
@@ -117,7 +245,7 @@ fn the_same_key_is_the_same_turn() {
     let again = |host: &Writer| host.check(1, Kind::TurnSubmitted, &keyed("req-81"));
     assert_eq!(again(&host), Ok(existing(TurnState::Submitted)));
     host.put_in(1, Kind::TurnStarted, &of_turn(turn, 1));
-    assert_eq!(again(&host), Ok(existing(TurnState::Started)));
+    assert_eq!(again(&host), Ok(existing(TurnState::Running)));
     host.put_in(1, Kind::TurnFailed, &of_turn(turn, 1));
     host.put_in(1, Kind::SessionEnded, &named("logout"));
     assert_eq!(again(&host), Ok(existing(TurnState::Failed)));
@@ -198,7 +326,7 @@ fn waiting_input_is_taken_once_by_priority_and_age() {
     let high = host.put_in(1, Kind::InputQueued, &linked(9));
     let also_high = host.put_in(1, Kind::InputQueued, &linked(9));
     for expected in [high, also_high, low] {
-        let next = host.one().next_input().expect("something waits").seq;
+        let next = host.next_input().expect("something waits").seq;
         assert_eq!(next, seq(expected));
         host.put_in(1, Kind::TurnSubmitted, &linked(u64::from(expected)));
         let refused = Refusal::InputUnknown {
@@ -209,10 +337,10 @@ fn waiting_input_is_taken_once_by_priority_and_age() {
             assert_eq!(found, refused, "{kind}");
         }
     }
-    assert_eq!(host.one().next_input(), None);
+    assert_eq!(host.next_input(), None);
     let input = host.put_in(1, Kind::InputQueued, &linked(0));
     host.put_in(1, Kind::InputWithdrawn, &linked(u64::from(input)));
-    assert_eq!(host.one().next_input(), None);
+    assert_eq!(host.next_input(), None);
 }
 
 #[test]
@@ -316,7 +444,7 @@ fn the_journals_own_session_takes_no_turns() {
         .iter()
         .filter(|kind| **kind != Kind::SessionCreated)
     {
-        let found = host.check(0, *kind, &named("n"));
+        let found = host.check(0, *kind, &call_named(*kind, "n"));
         match kind {
             Kind::Maintenance | Kind::Message | Kind::Put | Kind::Remove => {
                 assert_eq!(found, Ok(Verdict::Accept), "{kind}");
@@ -335,37 +463,96 @@ fn conditions_hold_or_refuse() {
     let mut host = Writer::with_session("a");
     let check = |host: &Writer, name, condition| {
         let envelope = named(name);
-        let draft = Draft::new(SessionNo::new(1), Kind::Put, &envelope, 1).when(condition);
+        let epoch = Epoch::new(1);
+        let draft = Draft::new(epoch, SessionNo::new(1), Kind::Put, &envelope, 1).when(condition);
         host.state.check(&draft)
     };
-    let failed = |found| Err(Refusal::PreconditionFailed { found });
-    let accept = Ok(Verdict::Accept);
+    let refused = |host: &Writer, name, expected, found| {
+        let failed = Refusal::PreconditionFailed { expected, found };
+        assert_eq!(check(host, name, expected), Err(failed));
+    };
+    let holds = |host: &Writer, name, condition| {
+        assert_eq!(check(host, name, condition), Ok(Verdict::Accept));
+    };
 
-    assert_eq!(check(&host, "k", Condition::ValueAt(None)), accept);
-    let value = host.put_in(1, Kind::Put, &named("k"));
-    let at = Some(seq(value));
-    let found = failed(Found::ValueAt(at));
-    assert_eq!(check(&host, "k", Condition::ValueAt(None)), found);
-    assert_eq!(check(&host, "k", Condition::ValueAt(Some(seq(1)))), found);
-    assert_eq!(check(&host, "k", Condition::ValueAt(at)), accept);
-    assert_eq!(
-        check(&host, "other", Condition::ValueAt(at)),
-        failed(Found::ValueAt(None))
-    );
+    holds(&host, "k", Condition::Value(None));
+    host.put_in(1, Kind::Put, &named("k"));
+    let at = Some(host.state.last_lsn());
+    refused(&host, "k", Condition::Value(None), Found::Value(at));
+    refused(&host, "k", Condition::Value(Some(lsn(1))), Found::Value(at));
+    holds(&host, "k", Condition::Value(at));
+    refused(&host, "other", Condition::Value(at), Found::Value(None));
 
-    assert_eq!(check(&host, "k", Condition::NextSeq(seq(3))), accept);
-    let found = failed(Found::NextSeq(seq(3)));
-    assert_eq!(check(&host, "k", Condition::NextSeq(seq(2))), found);
+    let head = host.state.last_lsn();
+    holds(&host, "k", Condition::Head(head));
+    refused(&host, "k", Condition::Head(lsn(1)), Found::Head(head));
+    // What other sessions say does not matter.
+    host.create("b");
+    holds(&host, "k", Condition::Head(head));
 
-    assert_eq!(check(&host, "k", Condition::NoOpenTurn), accept);
+    holds(&host, "k", Condition::NoOpenTurn);
     let turn = host.begin("");
-    let found = failed(Found::OpenTurn(seq(turn)));
-    assert_eq!(check(&host, "k", Condition::NoOpenTurn), found);
+    let found = Found::OpenTurn(seq(turn));
+    refused(&host, "k", Condition::NoOpenTurn, found);
 
-    assert_eq!(check(&host, "k", Condition::Generation(0)), accept);
+    holds(&host, "k", Condition::Generation(0));
     host.put_in(1, Kind::SessionCleared, &named(""));
-    let found = failed(Found::Generation(1));
-    assert_eq!(check(&host, "k", Condition::Generation(0)), found);
+    let found = Found::Generation(1);
+    refused(&host, "k", Condition::Generation(0), found);
+}
+
+#[test]
+fn a_creation_may_ask_that_no_session_of_that_name_was_deleted() {
+    let mut host = Writer::with_session("a");
+    let create = |host: &Writer, name, generation| {
+        let (envelope, no) = (named(name), host.state.next_session());
+        let draft = Draft::new(Epoch::new(1), no, Kind::SessionCreated, &envelope, 0);
+        host.state
+            .check(&draft.when(Condition::Generation(generation)))
+    };
+    assert_eq!(create(&host, "b", 0), Ok(Verdict::Accept));
+    assert!(matches!(
+        create(&host, "a", 0),
+        Err(Refusal::NameTaken { .. })
+    ));
+    host.put_in(1, Kind::SessionDeleted, &named(""));
+    host.state = reloaded(&host.state);
+    assert_eq!(
+        create(&host, "a", 0),
+        Err(Refusal::PreconditionFailed {
+            expected: Condition::Generation(0),
+            found: Found::Generation(2)
+        })
+    );
+    assert_eq!(create(&host, "a", 2), Ok(Verdict::Accept));
+}
+
+/// hermes saved a stub over a thousand messages: nothing that a host appends may take away what
+/// is there, unless it says so.
+#[test]
+fn only_what_says_so_drops_anything() {
+    for kind in Kind::ALL {
+        let mut host = Writer::with_session("a");
+        let turn = host.begin("");
+        let input = host.put_in(1, Kind::InputQueued, &named("n"));
+        let before = host.one().visible_len();
+        let envelope = Envelope {
+            turn,
+            attempt: 1,
+            link: u64::from(turn),
+            ..call_named(*kind, "n")
+        };
+        if *kind != Kind::SessionCreated {
+            host.apply(1, *kind, &envelope);
+        }
+        let drops = matches!(
+            kind,
+            Kind::SessionCleared | Kind::SessionTruncated | Kind::SessionDeleted
+        );
+        let after = host.state.visible_len(SessionNo::new(1));
+        assert_eq!(after < before, drops, "{kind}");
+        assert!(drops || host.state.is_visible(SessionNo::new(1), seq(input)));
+    }
 }
 
 #[test]
@@ -375,10 +562,18 @@ fn texts_that_are_missing_or_too_long_are_refused() {
     for kind in Kind::ALL {
         let refused = host.refusal(1, *kind, &named(&long));
         assert!(matches!(refused, Refusal::NameInvalid { .. }), "{kind}");
-        let takes = matches!(
+        let is_call = matches!(
             kind,
-            Kind::TurnSubmitted | Kind::TurnEvent | Kind::Message | Kind::InputQueued
+            Kind::TurnCall | Kind::TurnResult | Kind::TurnCallInterrupted
         );
+        let takes = is_call
+            || matches!(
+                kind,
+                Kind::TurnSubmitted | Kind::TurnEvent | Kind::Message | Kind::InputQueued
+            );
+        let nameless = host.check(1, *kind, &of_turn(2, 0));
+        let needs_key = matches!(nameless, Err(Refusal::KeyInvalid { .. }));
+        assert_eq!(needs_key, is_call, "{kind}");
         let with_key = Envelope {
             key: b"k",
             ..named("n")
@@ -419,7 +614,22 @@ fn what_a_session_keeps_in_memory_is_bounded() {
         host.put_in(1, Kind::Put, &named(name));
         host.put_in(1, Kind::InputQueued, &named(name));
     }
-    for kind in [Kind::TurnSubmitted, Kind::Put, Kind::InputQueued] {
+    assert!(matches!(
+        host.refusal(1, Kind::TurnSubmitted, &named("3")),
+        Refusal::TurnOpen { .. }
+    ));
+    let turn = host.one().open[0].seq.get();
+    host.state.limits.open_calls = 1;
+    host.put_in(1, Kind::TurnCall, &call_of(Kind::TurnCall, turn, 0));
+    let more = Envelope {
+        key: b"more",
+        ..of_turn(turn, 0)
+    };
+    assert!(matches!(
+        host.refusal(1, Kind::TurnCall, &more),
+        Refusal::Full { max: 1, .. }
+    ));
+    for kind in [Kind::Put, Kind::InputQueued] {
         let refused = host.refusal(1, kind, &named("3"));
         assert!(matches!(refused, Refusal::Full { max: 2, .. }), "{kind}");
     }

@@ -33,6 +33,8 @@ use crate::journal::entry::Entry;
 use crate::journal::index::Index;
 use crate::journal::info::{OpenTurnInfo, SessionInfo};
 use crate::journal::options::Options;
+use crate::journal::queue::PendingInput;
+use crate::journal::turn_entries::TurnEntries;
 use crate::model::session::SessionState;
 use crate::snapshot::checkpoint::SnapshotInfo;
 use crate::snapshot::stat::{Files, Stat};
@@ -146,6 +148,17 @@ impl Reader {
         let turns = view.state.open_turns();
         Ok(turns
             .map(|(session, turn)| OpenTurnInfo::of(session, turn, view.epoch))
+            .collect())
+    }
+
+    /// Lists the queued input of all sessions, by session and age, dead letters included.
+    ///
+    /// Of claims of the latest writer a reader cannot tell whether that writer lives.
+    pub fn pending(&self) -> Result<Vec<PendingInput>> {
+        let view = self.shared.view.read();
+        let queues = view.state.queues();
+        Ok(queues
+            .flat_map(|session| PendingInput::all_of(session, view.epoch))
             .collect())
     }
 
@@ -335,6 +348,14 @@ impl ReaderSession {
     /// As [`ReaderSession::last`].
     pub fn last_turns(&self, count: usize) -> Result<Vec<Entry>> {
         last_turns(self.read(..)?, count)
+    }
+
+    /// The records of one turn, in order. See [`TurnEntries`].
+    ///
+    /// # Errors
+    /// As [`ReaderSession::read`].
+    pub fn turn_entries(&self, turn: Seq) -> Result<TurnEntries<ReaderEntries>> {
+        Ok(TurnEntries::new(self.read(turn..)?, turn))
     }
 
     /// The records from a turn's first one on.
