@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use turnkeep::storage::sim::{CrashModel, Keep, NameModel, OpKind, SimDisk};
-use turnkeep::{Batch, Durability, Error, Journal, Kind, Recovery};
+use turnkeep::{Batch, Claim, Durability, Error, Input, InputStatus, Journal, Kind, Recovery};
 
 const PATH: &str = "/agents.journal";
 
@@ -23,6 +23,12 @@ enum Command {
     Buffered(usize, u16),
     Batch(Vec<(usize, u16)>),
     Delete(usize),
+    Enqueue(usize, u64),
+    Claim,
+    /// Something becomes of one of the claims.
+    End(usize, End),
+    /// One of the queued inputs is taken back.
+    Withdraw(usize),
     Sync,
     Compact,
     Checkpoint,
@@ -33,6 +39,21 @@ enum Command {
     Close,
     Kill,
     PowerLoss(CrashModel, u64),
+}
+
+/// What becomes of a claim.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Begin,
+    Confirm,
+    Release,
+    Bury,
+    Drop,
+}
+
+fn end() -> impl Strategy<Value = End> {
+    use End::{Begin, Bury, Confirm, Drop, Release};
+    prop::sample::select(vec![Begin, Confirm, Release, Bury, Drop])
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -63,6 +84,10 @@ fn command() -> impl Strategy<Value = Command> {
         3 => buffered,
         4 => batch,
         1 => (0..3_usize).prop_map(Command::Delete),
+        3 => (0..3_usize, 0..3_u64).prop_map(|(session, p)| Command::Enqueue(session, p)),
+        4 => Just(Command::Claim),
+        3 => (any::<usize>(), end()).prop_map(|(n, end)| Command::End(n, end)),
+        1 => any::<usize>().prop_map(Command::Withdraw),
         1 => Just(Command::Sync),
         2 => Just(Command::Compact),
         1 => Just(Command::Checkpoint),
@@ -94,6 +119,97 @@ enum What {
     Created,
     Deleted,
     Note(Vec<u8>),
+    Queued(u64),
+    Input(u64, About),
+}
+
+/// What became of the input that was queued with an LSN.
+#[derive(Clone, Copy)]
+enum About {
+    /// In this run of the host.
+    Claimed(u32),
+    Released,
+    /// In this run.
+    Buried(u32),
+    Gone,
+}
+
+/// Queued input, as the records make it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Queued {
+    session: usize,
+    priority: u64,
+    claims: u32,
+    lost: u32,
+    /// The run in which it was claimed last, if that is where it stands.
+    claimed: Option<u32>,
+    dead: bool,
+}
+
+impl Queued {
+    fn lost(&self, run: u32) -> u32 {
+        self.lost + u32::from(self.claimed.is_some_and(|claimed| claimed < run))
+    }
+
+    fn status(&self, run: u32) -> InputStatus {
+        match self.dead {
+            true => InputStatus::Dead,
+            false if self.claimed == Some(run) => InputStatus::Claimed,
+            false => InputStatus::Waiting,
+        }
+    }
+}
+
+/// What is queued, by LSN.
+fn queue(log: &[Accepted]) -> BTreeMap<u64, Queued> {
+    let mut queue: BTreeMap<u64, Queued> = BTreeMap::new();
+    for (at, Accepted { session, what, .. }) in log.iter().enumerate() {
+        match what {
+            What::Queued(priority) => {
+                let queued = Queued {
+                    session: *session,
+                    priority: *priority,
+                    claims: 0,
+                    lost: 0,
+                    claimed: None,
+                    dead: false,
+                };
+                queue.insert(at as u64 + 1, queued);
+            }
+            What::Deleted => queue.retain(|_, queued| queued.session != *session),
+            What::Input(lsn, About::Gone) => drop(queue.remove(lsn)),
+            What::Input(lsn, about) => {
+                let queued = queue.get_mut(lsn).expect("it was queued before");
+                match about {
+                    About::Claimed(run) => {
+                        queued.lost = queued.lost(*run);
+                        queued.claims += 1;
+                        queued.claimed = Some(*run);
+                    }
+                    About::Buried(run) => {
+                        queued.lost = queued.lost(*run);
+                        queued.dead = true;
+                        queued.claimed = None;
+                    }
+                    _ => queued.claimed = None,
+                }
+            }
+            _ => {}
+        }
+    }
+    queue
+}
+
+/// The input that is to be claimed next.
+fn next(queue: &BTreeMap<u64, Queued>, run: u32) -> Option<(u64, Queued)> {
+    let mut best: Option<(u64, Queued)> = None;
+    for (lsn, queued) in queue {
+        let is_more = best.is_none_or(|(_, best)| queued.priority > best.priority);
+        if queued.status(run) == InputStatus::Waiting && is_more {
+            best = Some((*lsn, *queued));
+        }
+    }
+    best
 }
 
 impl Model {
@@ -108,6 +224,7 @@ impl Model {
                     let notes = sessions.get_mut(session).and_then(Option::as_mut);
                     notes.expect("it was made before").push(&bytes[..]);
                 }
+                What::Queued(_) | What::Input(..) => {}
             }
         }
         sessions
@@ -141,6 +258,9 @@ struct Pair {
     model: Model,
     batches: usize,
     bytes: u8,
+    /// Which run of the host this is.
+    runs: u32,
+    claims: Vec<(u64, usize, Claim)>,
 }
 
 impl Pair {
@@ -151,6 +271,8 @@ impl Pair {
             model: Model::default(),
             batches: 0,
             bytes: 0,
+            runs: 0,
+            claims: Vec::new(),
         }
     }
 
@@ -168,7 +290,38 @@ impl Pair {
             opened.map_err(|e| TestCaseError::fail(format!("a correct disk is refused: {e}")))?;
         self.model.crash(recovery.next_lsn.get() as usize - 1)?;
         self.journal = Some(journal);
-        self.compare()
+        self.runs += 1;
+        self.compare()?;
+        self.compare_queue()
+    }
+
+    /// All claims have ended with the host that made them, and nothing else has changed.
+    fn compare_queue(&self) -> TestCaseResult {
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        let pending = journal.pending().map_err(failed)?;
+        let found: BTreeMap<u64, _> = pending
+            .iter()
+            .map(|input| {
+                let counts = (input.claims, input.lost_claims);
+                let of = (input.session.clone(), input.priority, input.status);
+                (input.lsn.get(), (of, counts))
+            })
+            .collect();
+        let expected: BTreeMap<u64, _> = queue(&self.model.log)
+            .into_iter()
+            .map(|(lsn, queued)| {
+                let status = queued.status(self.runs);
+                let counts = (queued.claims, queued.lost(self.runs));
+                (
+                    lsn,
+                    ((name(queued.session), queued.priority, status), counts),
+                )
+            })
+            .collect();
+        prop_assert_eq!(found, expected);
+        Ok(())
     }
 
     /// What the journal says is what the model says.
@@ -212,10 +365,13 @@ impl Pair {
             Command::PowerLoss(model, seed) => {
                 self.disk.reseed(*seed);
                 self.disk.power_loss(model);
+                self.claims.clear();
                 self.disk.restart();
             }
             _ => self.disk.kill(),
         }
+        // They are of no journal any more, and say nothing.
+        self.claims.clear();
         self.disk.clear_faults();
         self.disk.set_capacity(None);
         self.open()
@@ -260,6 +416,8 @@ impl Pair {
             }
             Err(Error::NoSpace { .. } | Error::TooLarge { .. } | Error::Poisoned { .. }) => {}
             Err(Error::Io { .. }) => {}
+            Err(Error::SessionDeleted { .. }) if matches!(command, Command::End(..)) => {}
+            Err(Error::InputClaimed { .. }) if matches!(command, Command::Withdraw(_)) => {}
             Err(error) => prop_assert!(false, "{command:?}: {error}"),
         }
         let durable = journal.durable_lsn().get() as usize - 1;
@@ -274,7 +432,14 @@ impl Pair {
         command: &Command,
         offered: &mut Vec<Accepted>,
     ) -> turnkeep::Result<bool> {
+        match command {
+            Command::Claim => return self.claim(journal, offered),
+            Command::End(n, end) => return self.end_claim(journal, *n, *end, offered),
+            Command::Withdraw(n) => return self.withdraw(journal, *n, offered),
+            _ => {}
+        }
         let wanted: &[(usize, u16)] = match command {
+            Command::Enqueue(session, _) => &[(*session, 40)],
             Command::Append(session, size)
             | Command::Submit(session, size)
             | Command::Buffered(session, size) => &[(*session, *size)],
@@ -302,6 +467,7 @@ impl Pair {
                 session: *session,
                 what: match command {
                     Command::Delete(_) => What::Deleted,
+                    Command::Enqueue(_, priority) => What::Queued(*priority),
                     _ => What::Note(note.clone()),
                 },
                 batch,
@@ -321,10 +487,109 @@ impl Pair {
                 journal.append_all(&batch).map(|_| true)
             }
             Command::Delete(_) => sessions[0].delete().map(|_| true),
+            Command::Enqueue(_, priority) => {
+                let input = Input::user(&notes[0]).priority(*priority);
+                sessions[0].enqueue(input).map(|queued| queued.is_new)
+            }
             Command::Sync => journal.sync().map(|()| true),
             Command::Compact => journal.compact().map(|_| false),
             _ => journal.checkpoint().map(|_| false),
         }
+    }
+
+    /// Claims what comes next; what no host survived is buried on the way.
+    fn claim(&mut self, journal: &Journal, offered: &mut Vec<Accepted>) -> turnkeep::Result<bool> {
+        let mut log = self.model.log.clone();
+        let expected = loop {
+            let Some((lsn, queued)) = next(&queue(&log), self.runs) else {
+                break None;
+            };
+            let is_poison = queued.lost(self.runs) >= 3;
+            let about = match is_poison {
+                true => About::Buried(self.runs),
+                false => About::Claimed(self.runs),
+            };
+            let said = self.accepted(queued.session, What::Input(lsn, about));
+            log.push(said.clone());
+            offered.push(said);
+            if !is_poison {
+                break Some((lsn, queued.session));
+            }
+        };
+        let claim = journal.claim("host")?;
+        let found = claim.as_ref().map(|claim| claim.entry().lsn.get());
+        assert_eq!(found, expected.map(|(lsn, _)| lsn));
+        if let (Some((lsn, session)), Some(claim)) = (expected, claim) {
+            self.claims.push((lsn, session, claim));
+        }
+        Ok(expected.is_some())
+    }
+
+    fn end_claim(
+        &mut self,
+        journal: &Journal,
+        n: usize,
+        end: End,
+        offered: &mut Vec<Accepted>,
+    ) -> turnkeep::Result<bool> {
+        if self.claims.is_empty() {
+            return Ok(false);
+        }
+        let (lsn, session, claim) = self.claims.swap_remove(n % self.claims.len());
+        if !queue(&self.model.log).contains_key(&lsn) {
+            // Its session was deleted; one of that name may be there again.
+            let error = claim.confirm().expect_err("the input is gone");
+            return match error {
+                Error::SessionDeleted { .. } | Error::Poisoned { .. } => Ok(false),
+                error => Err(error),
+            };
+        }
+        let about = match end {
+            End::Begin | End::Confirm => About::Gone,
+            End::Release | End::Drop => About::Released,
+            End::Bury => About::Buried(self.runs),
+        };
+        let said = self.accepted(session, What::Input(lsn, about));
+        let before = journal.accepted_lsn();
+        let done = match end {
+            End::Begin => claim.begin().map(|_| true),
+            End::Confirm => claim.confirm().map(|_| true),
+            End::Release => claim.release("no").map(|_| true),
+            End::Bury => claim.bury("no").map(|_| true),
+            End::Drop => {
+                drop(claim);
+                Ok(false)
+            }
+        };
+        let is_refused = matches!(&done, Err(error) if !matches!(error, Error::Poisoned { .. }));
+        let was_said = journal.accepted_lsn() != before;
+        if is_refused && was_said {
+            // What was to be said did not fit; that the claim was let go did.
+            offered.push(self.accepted(session, What::Input(lsn, About::Released)));
+        } else if was_said || !matches!(end, End::Drop) {
+            offered.push(said);
+        }
+        done
+    }
+
+    fn withdraw(
+        &mut self,
+        journal: &Journal,
+        n: usize,
+        offered: &mut Vec<Accepted>,
+    ) -> turnkeep::Result<bool> {
+        let queue = queue(&self.model.log);
+        let Some((lsn, queued)) = queue.iter().nth(n % queue.len().max(1)) else {
+            return Ok(false);
+        };
+        let session = journal.find(&name(queued.session))?;
+        let pending = session.pending()?;
+        let input = pending.iter().find(|input| input.lsn.get() == *lsn);
+        let input = input.expect("it is queued").input;
+        if queued.status(self.runs) != InputStatus::Claimed {
+            offered.push(self.accepted(queued.session, What::Input(*lsn, About::Gone)));
+        }
+        session.withdraw(input, "no").map(|_| true)
     }
 
     fn accepted(&mut self, session: usize, what: What) -> Accepted {
@@ -344,6 +609,10 @@ impl Pair {
             .map(|at| first.wrapping_add((at % 251) as u8))
             .collect()
     }
+}
+
+fn failed(error: Error) -> TestCaseError {
+    TestCaseError::fail(error.to_string())
 }
 
 fn name(session: usize) -> String {
