@@ -98,9 +98,9 @@ pub use model::event::Kind;
 pub use model::retention::Retention;
 pub use model::turn::{Cause, TurnState};
 pub use recovery::{
-    Follow, LostOf, LostRecords, LsnRange, Progress, Quarantined, Reader, ReaderEntries, ReaderLog,
-    ReaderSession, Recovery, SalvageReport, SalvagedSession, SegmentReport, SeqRange, VerifyReport,
-    salvage, salvage_on, verify, verify_on, verify_segment,
+    Follow, Hit, LostOf, LostRecords, LsnRange, Progress, Quarantined, Reader, ReaderEntries,
+    ReaderLog, ReaderSession, Recovery, SalvageReport, SalvagedSession, SegmentReport, SeqRange,
+    VerifyReport, salvage, salvage_on, search, search_on, verify, verify_on, verify_segment,
 };
 pub use snapshot::checkpoint::SnapshotInfo;
 pub use snapshot::compaction::Compaction;

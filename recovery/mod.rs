@@ -1,4 +1,4 @@
-//! Opening, verifying, salvaging.
+//! Opening, verifying, searching, salvaging.
 //!
 //! Looking never touches: `scan` gathers facts, `verdict` decides by a pure table, `repair`
 //! acts. Opening is recovery, and a clean open is the case in which there was nothing to do.
@@ -12,6 +12,7 @@ pub mod report;
 mod resync;
 pub mod salvage;
 pub(crate) mod scan;
+pub mod search;
 pub mod verdict;
 pub mod verify;
 
@@ -24,4 +25,5 @@ pub use salvage::{
     LostOf, LostRecords, LsnRange, Quarantined, SalvageReport, SalvagedSession, SeqRange, salvage,
     salvage_on,
 };
+pub use search::{Hit, search, search_on};
 pub use verify::{Progress, SegmentReport, VerifyReport, verify, verify_on, verify_segment};

@@ -5,6 +5,7 @@
 //! writer, sees it.
 
 mod attempts;
+mod erase;
 mod preconditions;
 mod queue;
 
