@@ -2,9 +2,9 @@
 //! whatever was acknowledged survives.
 //!
 //! A [`Journal`] is a directory that one process writes. In it are any number of [`Session`]s; a
-//! session is an ordered list of turns with their events, and a few keyed values. Every change is a
-//! record in one log that all sessions share, made durable by group commit. Opening is recovery,
-//! and says what it found.
+//! session is an ordered list of [`Turn`]s with their events, input that is queued until somebody
+//! [claims](Claim) it, and a few keyed values. Every change is a record in one log that all sessions
+//! share, made durable by group commit. Opening is recovery, and says what it found.
 //!
 //! ```
 //! use turnkeep::{Input, Journal, Seq};
@@ -91,7 +91,7 @@ pub use journal::session::Session;
 pub use journal::shared::Durability;
 pub use journal::subscription::Subscription;
 pub use journal::ticket::Ticket;
-pub use journal::turn::{Input, Turn};
+pub use journal::turn::{Input, Token, Turn};
 pub use journal::turn_entries::TurnEntries;
 pub use model::check::Condition;
 pub use model::event::Kind;

@@ -3,7 +3,7 @@
 use super::queue::Claim;
 use super::session::Session;
 use super::shared::{NewRecord, Shared};
-use super::turn::Turn;
+use super::turn::{Input, Turn};
 use crate::error::{Error, Result};
 use crate::format::ids::SessionNo;
 use crate::model::check::Condition;
@@ -27,6 +27,8 @@ struct Item {
     turn: u32,
     attempt: u32,
     link: u64,
+    key: Vec<u8>,
+    refs: Vec<String>,
     name: String,
     actor: String,
     extra: Vec<u8>,
@@ -103,6 +105,22 @@ impl Batch {
         )
     }
 
+    /// Adds input that is queued: what is still to be done is there if, and only if, what made
+    /// it necessary is. A batch with input whose idempotency key is known is refused.
+    pub fn enqueue(self, session: &Session, input: Input) -> Self {
+        let (kind, name) = (Kind::InputQueued, &input.name);
+        let mut batch = self.push(session, kind, name, &input.content, None);
+        if let Some(item) = batch.items.last_mut() {
+            item.turn = input.supersedes.get();
+            item.link = input.priority;
+            item.key = input.key;
+            item.refs = input.refs;
+            item.actor = input.actor;
+            item.extra = input.extra;
+        }
+        batch
+    }
+
     /// Adds the confirmation of claimed input: it is done with if what came of it is there, and
     /// waits again if not. The claim itself says nothing more; drop it after the batch.
     pub fn confirm(self, claim: &Claim) -> Self {
@@ -157,6 +175,8 @@ impl Batch {
             turn: turn.map_or(0, |turn| turn.id().get()),
             attempt: turn.map_or(0, Turn::attempt),
             link: 0,
+            key: Vec::new(),
+            refs: Vec::new(),
             name: name.to_owned(),
             actor: String::new(),
             extra: Vec::new(),
@@ -189,6 +209,8 @@ impl Item {
                 turn: self.turn,
                 attempt: self.attempt,
                 link: self.link,
+                key: &self.key,
+                refs: self.refs.iter().map(String::as_str).collect(),
                 name: &self.name,
                 actor: &self.actor,
                 extra: &self.extra,

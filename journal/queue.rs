@@ -129,7 +129,7 @@ impl Session {
     /// # Errors
     /// As [`Session::append`].
     pub fn claim(&self, owner: &str) -> Result<Option<Claim>> {
-        claim(self.journal(), Some(self.no()), owner, None)
+        claim(self.journal(), Some((self.no(), self.id())), owner, None)
     }
 
     /// As [`Session::claim`], of one class.
@@ -137,7 +137,8 @@ impl Session {
     /// # Errors
     /// As [`Session::append`].
     pub fn claim_class(&self, owner: &str, class: &str) -> Result<Option<Claim>> {
-        claim(self.journal(), Some(self.no()), owner, Some(class))
+        let scope = Some((self.no(), self.id()));
+        claim(self.journal(), scope, owner, Some(class))
     }
 
     /// Takes queued input back: waiting input, or a dead letter. Durable when it returns.
@@ -381,7 +382,7 @@ impl Candidate {
 
 fn claim(
     journal: &Journal,
-    scope: Option<SessionNo>,
+    scope: Option<(SessionNo, &str)>,
     owner: &str,
     class: Option<&str>,
 ) -> Result<Option<Claim>> {
@@ -390,9 +391,14 @@ fn claim(
     let most = shared.options.max_lost_claims;
     loop {
         let found = shared.commit.with_stage(|tail| {
-            let now = tail.epoch();
-            Candidate::find(&tail.state, now, scope, class)
+            let is_there = scope.is_none_or(|(no, _)| tail.state.session(no).is_some());
+            let scope = scope.map(|(no, _)| no);
+            is_there.then(|| Candidate::find(&tail.state, tail.epoch(), scope, class))
         });
+        let Some(found) = found else {
+            let id = scope.map_or_else(String::new, |(_, id)| id.to_owned());
+            return Err(Error::SessionDeleted { id });
+        };
         let Some(found) = found else { return Ok(None) };
         let number = found.claims.saturating_add(1);
         let is_poison = found.lost >= most;

@@ -12,10 +12,11 @@ use super::shared::{Durability, NewRecord};
 use super::ticket::Ticket;
 use super::turn_entries::TurnEntries;
 use crate::error::{Error, Result};
-use crate::format::ids::{Lsn, Seq};
+use crate::format::ids::{Epoch, Lsn, Seq};
 use crate::model::event::Kind;
 use crate::model::turn::TurnState;
 use crate::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 /// What begins a turn, now or after it was queued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,15 @@ impl Input {
     }
 }
 
+/// The right to speak for an attempt at a turn, as numbers. See [`Turn::token`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Token {
+    /// The attempt.
+    pub attempt: u32,
+    /// The writer under which it began.
+    pub epoch: Epoch,
+}
+
 /// One turn of a session.
 ///
 /// A handle speaks for one attempt: from [`Turn::started`] or [`Turn::retry`] on until another
@@ -114,7 +124,7 @@ pub struct Turn {
     attempt: u32,
     /// The latest attempt that it knows of.
     latest: u32,
-    owner: Arc<str>,
+    owner: Option<Arc<str>>,
     is_new: bool,
     state: TurnState,
 }
@@ -134,7 +144,7 @@ impl Turn {
             ordinal,
             attempt: 0,
             latest,
-            owner: "".into(),
+            owner: None,
             is_new,
             state,
         }
@@ -163,15 +173,47 @@ impl Turn {
     /// Names who will make the attempt: others are told when they are fenced off, and
     /// [`crate::Journal::open_turns`] shows it. At most 128 bytes.
     pub fn owner(mut self, owner: &str) -> Self {
-        self.owner = owner.into();
+        self.owner = Some(owner.into());
         self
     }
 
-    /// Speaks for an attempt that was begun elsewhere, on behalf of a worker that was told its
-    /// number. If that is not the latest any more, the worker is fenced off as it should be.
-    pub fn as_attempt(mut self, attempt: u32) -> Self {
-        self.attempt = attempt;
-        self
+    /// What a worker in another process needs to speak for this handle's attempt, by way of
+    /// [`Turn::with_token`]. The attempt's beginning is durable when this returns: until then a
+    /// crash could make its number another's.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::SessionDeleted`].
+    pub fn token(&self) -> Result<Token> {
+        self.session.look(|_| ())?;
+        Ok(Token {
+            attempt: self.attempt,
+            epoch: self.session.shared().epoch(),
+        })
+    }
+
+    /// Speaks for the attempt of a worker that was given `token`.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if the attempt is over because its writer is. If another attempt has
+    /// taken over, whatever the handle appends is refused with that.
+    pub fn with_token(self, token: Token) -> Result<Turn> {
+        if token.epoch == self.session.shared().epoch() {
+            let attempt = token.attempt;
+            return Ok(Turn { attempt, ..self });
+        }
+        let open = self.session.look(|state| {
+            let open = state.open_turn(self.id);
+            open.map(|open| (open.attempt, open.owner.to_string(), open.epoch))
+        })?;
+        let (current, owner, epoch) = open.unwrap_or_default();
+        Err(Error::Fenced {
+            session: self.session.id().to_owned(),
+            turn: self.id,
+            attempt: token.attempt,
+            current,
+            owner,
+            epoch,
+        })
     }
 
     /// Whether [`Session::begin`] made it, rather than finding it by its key.
@@ -210,7 +252,7 @@ impl Turn {
     fn start(&mut self, attempt: u32) -> Result<Lsn> {
         let mut record = self.record(Kind::TurnStarted, "", &[]);
         record.envelope.attempt = attempt;
-        record.envelope.actor = &self.owner;
+        record.envelope.actor = self.owner.as_deref().unwrap_or_default();
         let lsn = self.note_record(&record)?;
         // Only now: who was refused does not speak for the attempt.
         self.attempt = attempt;

@@ -70,12 +70,14 @@ fn an_attempt_is_over_with_its_writer() {
     let session = host.session();
     let mut turn = session.begin(Input::user("question")).expect("begins");
     turn.started().expect("starts");
-    host.journal().sync().expect("is durable");
+    let token = turn.token().expect("is durable");
+    let told = session.turn(turn.id()).expect("is open").with_token(token);
+    let told = told.expect("is of this writer");
+    told.event("note", "by token").expect("is said");
     host.killed();
     let session = host.session();
-    let token = turn.attempt();
-    let late = session.turn(turn.id()).expect("is open").as_attempt(token);
-    match late.complete("late") {
+    let late = session.turn(turn.id()).expect("is open");
+    match late.with_token(token) {
         Err(Error::Fenced {
             attempt,
             current,
@@ -89,8 +91,12 @@ fn an_attempt_is_over_with_its_writer() {
     }
     let mut again = session.turn(turn.id()).expect("is open");
     assert_eq!(again.retry().map(|_| again.attempt()).expect("starts"), 2);
-    let told = session.turn(turn.id()).expect("is open").as_attempt(2);
-    told.complete("by number").expect("ends");
+    let token = again.token().expect("is durable");
+    again.retry().expect("is taken up once more");
+    let told = session.turn(turn.id()).expect("is open").with_token(token);
+    let told = told.expect("is of this writer");
+    assert_eq!(code(told.complete("by the attempt before")), "fenced");
+    again.complete("by the latest").expect("ends");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod attempts;
 mod erase;
 mod preconditions;
 mod queue;
+mod steps;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -201,6 +201,47 @@ fn a_batch_confirms_input_with_what_came_of_it() {
     );
 }
 
+/// What is still to be sent is queued with what made it necessary: both are there, or neither.
+#[test]
+fn a_batch_queues_input_with_what_made_it_necessary() {
+    let mut host = Host::new();
+    let session = host.session();
+    let outbox = host.journal().session("outbox").expect("opens");
+    let batch = || {
+        let input = Input::new("send", "revision 7")
+            .key("op-1")
+            .priority(3)
+            .actor("me");
+        let input = input.reference("sha256:ab").extra("meta");
+        Batch::new()
+            .put(&session, "document", "7")
+            .enqueue(&outbox, input)
+    };
+    host.journal().append_all(&batch()).expect("is there");
+    assert_eq!(code(host.journal().append_all(&batch())), "invalid");
+    host.lost_power();
+    let claim = host
+        .journal()
+        .claim("sender")
+        .expect("claims")
+        .expect("waits");
+    let entry = claim.entry();
+    assert_eq!((&*entry.name, &*entry.actor, entry.link), ("send", "me", 3));
+    assert_eq!(entry.key.as_deref(), Some(&b"op-1"[..]));
+    assert_eq!(
+        (&*entry.refs[0], &*entry.extra),
+        ("sha256:ab", &b"meta"[..])
+    );
+    let turn = claim.begin().expect("begins");
+    let first = turn.entries().expect("reads").next();
+    let first = first.expect("has a beginning").expect("reads");
+    assert_eq!(
+        (&*first.name, &*first.content),
+        ("send", &b"revision 7"[..])
+    );
+    assert_eq!((first.link, first.attempt), (2, 1));
+}
+
 /// With one turn at a time, what cannot begin now is not handed out.
 #[test]
 fn a_busy_session_is_passed_over() {
@@ -223,6 +264,8 @@ fn a_busy_session_is_passed_over() {
         (2, &b"in the busy one"[..])
     );
     busy.begin().expect("begins");
+    free.delete().expect("is deleted");
+    assert_eq!(code(free.claim("w")), "session_deleted");
 }
 
 #[test]
