@@ -58,6 +58,7 @@ impl Settings {
             .max_record_bytes(8192)
             .max_pending_bytes(12 << 10)
             .max_packs(3)
+            .max_lost_claims(u32::MAX)
             .keep_snapshots(self.keep_snapshots)
     }
 }

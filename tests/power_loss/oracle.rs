@@ -1,7 +1,7 @@
 //! What must be true after a crash, kept outside of the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use turnkeep::{Entry, Error, Journal, Kind, Lsn, Recovery};
+use turnkeep::{Entry, Error, InputStatus, Journal, Kind, Lsn, Recovery};
 
 /// A record that was offered to the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Session {
     pub visible: BTreeMap<u32, u64>,
     pub open: BTreeSet<u32>,
     pub values: BTreeMap<String, u64>,
+    /// Input that is queued.
+    pub queue: BTreeSet<u32>,
     /// LSNs that compaction may drop, though nobody deleted them.
     pub superseded: BTreeSet<u64>,
 }
@@ -57,6 +59,16 @@ pub fn fold(records: &[Record]) -> BTreeMap<String, Session> {
                     earlier.kind == Kind::TurnProgress && earlier.about == record.about
                 });
                 session.superseded.extend(progress.collect::<Vec<_>>());
+            }
+            Kind::InputQueued => drop(session.queue.insert(record.seq)),
+            Kind::InputConfirmed => {
+                session.queue.remove(&record.about);
+                let claims = session.visible.values().copied().filter(|lsn| {
+                    let earlier = &records[*lsn as usize - 1];
+                    let is_claim = matches!(earlier.kind, Kind::InputClaimed | Kind::InputReleased);
+                    is_claim && earlier.about == record.about
+                });
+                session.superseded.extend(claims.collect::<Vec<_>>());
             }
             Kind::Put | Kind::Remove => {
                 session
@@ -257,6 +269,21 @@ fn check_sessions(
         .collect();
     if open != expected {
         return Err(format!("open turns are {open:?}, expected {expected:?}"));
+    }
+    let pending = journal.pending().map_err(said)?;
+    if let Some(input) = pending.iter().find(|i| i.status != InputStatus::Waiting) {
+        return Err(format!("{input:?} has a claim that nobody holds"));
+    }
+    let queued: BTreeSet<(String, u32)> = pending
+        .into_iter()
+        .map(|input| (input.session, input.input.get()))
+        .collect();
+    let expected: BTreeSet<(String, u32)> = model
+        .iter()
+        .flat_map(|(id, session)| session.queue.iter().map(move |seq| (id.clone(), *seq)))
+        .collect();
+    if queued != expected {
+        return Err(format!("queued are {queued:?}, expected {expected:?}"));
     }
     Ok(())
 }

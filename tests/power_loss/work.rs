@@ -176,8 +176,16 @@ impl Work {
             }
             (81..=82, _) if seq > 3 => {
                 let from = 2 + self.random.below(u64::from(seq) - 2) as u32;
-                drafts.push(record(id, Kind::SessionTruncated, "", &[], from, seq));
-                (session.truncate_from(Seq::new(from)).map(drop), true)
+                let result = session.truncate_from(Seq::new(from)).map(drop);
+                // Queued input is not dropped with what is around it.
+                match (result, known.queue.range(from..).next()) {
+                    (Err(Error::InputPending { .. }), Some(_)) => (Ok(()), false),
+                    (Ok(()), Some(_)) => return Err("queued input was truncated".into()),
+                    (result, _) => {
+                        drafts.push(record(id, Kind::SessionTruncated, "", &[], from, seq));
+                        (result, true)
+                    }
+                }
             }
             (83, _) => {
                 drafts.push(record(id, Kind::SessionDeleted, "", &[], 0, seq));
@@ -186,6 +194,37 @@ impl Work {
             (84..=87, _) => (journal.compact().map(drop), true),
             (88..=90, _) => (journal.checkpoint().map(drop), true),
             (91..=93, _) => (journal.sync(), true),
+            (97, _) => {
+                drafts.push(record(id, Kind::InputQueued, "todo", &content, 0, seq));
+                let input = Input::new("todo", &content);
+                (session.enqueue(input).map(drop), true)
+            }
+            (98, _) if seq == next => match known.queue.iter().next() {
+                Some(&input) => {
+                    drafts.push(record(id, Kind::InputClaimed, "", &[], input, seq));
+                    let claim = session.claim("w");
+                    // Also an input that a claim is lost of leaves the queue at last.
+                    let result = match claim {
+                        Ok(Some(claim)) if fill < 128 => {
+                            drafts.push(record(id, Kind::InputConfirmed, "", &[], input, seq + 1));
+                            claim.confirm().map(drop)
+                        }
+                        Ok(Some(claim)) => {
+                            drafts.push(record(id, Kind::InputReleased, "", &[], input, seq + 1));
+                            claim.release("").map(drop)
+                        }
+                        Ok(None) => return Err("no input to be claimed".into()),
+                        Err(error) => Err(error),
+                    };
+                    if matches!(&result, Err(e) if e.code() != "poisoned") && drafts.len() > 1 {
+                        // What could not be said; that the claim was let go could be.
+                        let last = record(id, Kind::InputReleased, "", &[], input, seq + 1);
+                        drafts.splice(drafts.len() - 1.., [last]);
+                    }
+                    (result, true)
+                }
+                None => (Ok(()), false),
+            },
             (94..=96, _) => {
                 let result = journal.sync();
                 if result.is_ok() {
