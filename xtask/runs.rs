@@ -33,6 +33,7 @@ impl Run {
 
 const CRASH_STATES: &str = "docs/evidence/crash-states.md";
 const REAL_PROCESS: &str = "docs/evidence/real-process.md";
+const BLOCK_IMAGES: &str = "docs/evidence/block-images.md";
 
 pub const RUNS: &[Run] = &[
     Run {
@@ -86,10 +87,50 @@ pub const RUNS: &[Run] = &[
     Run {
         name: "stops",
         what: "a real writer stopped at every system call, and every error of each",
-        takes: "STOPS_TIME",
+        takes: "30 min",
         told_in: REAL_PROCESS,
         dir: "rigs",
-        line: "STOPS_LINE",
+        line: "cargo run --bin stops -- --seeds 20 --recoveries 3 --fault-seeds 2 --fault-steps 20 --threaded 1000",
+    },
+    Run {
+        name: "power",
+        what: "a real writer on a file system that forgets what was not synced",
+        takes: "20 min",
+        told_in: REAL_PROCESS,
+        dir: "rigs",
+        line: "cargo run --bin power -- --seeds 10000",
+    },
+    Run {
+        name: "images-ext4",
+        what: "power-cut images of a real ext4; needs root, FUSE, a loop device and mkfs",
+        takes: "7 min",
+        told_in: BLOCK_IMAGES,
+        dir: "rigs",
+        line: "cargo run --bin images -- --fs ext4 --images 2000",
+    },
+    Run {
+        name: "images-xfs",
+        what: "power-cut images of a real xfs; needs root, FUSE, a loop device and mkfs",
+        takes: "12 min",
+        told_in: BLOCK_IMAGES,
+        dir: "rigs",
+        line: "cargo run --bin images -- --fs xfs --images 2000",
+    },
+    Run {
+        name: "images-btrfs",
+        what: "power-cut images of a real btrfs; needs root, FUSE, a loop device and mkfs",
+        takes: "11 min",
+        told_in: BLOCK_IMAGES,
+        dir: "rigs",
+        line: "cargo run --bin images -- --fs btrfs --images 2000",
+    },
+    Run {
+        name: "fuzz",
+        what: "an hour of libFuzzer for each target; needs a nightly toolchain",
+        takes: "11 h on one processor",
+        told_in: "docs/evidence/fuzzing.md",
+        dir: "fuzz",
+        line: "./smoke -e 3600",
     },
     Run {
         name: "crashbench",
