@@ -280,6 +280,115 @@ mod tests {
         assert_eq!(placed(&known(16), &survivors(&[(2, 4, 13)])), all[..3]);
     }
 
+    fn listed(no: u32, seq: u32, lsn: u64) -> Listed {
+        Listed {
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(no),
+            seq: Seq::new(seq),
+        }
+    }
+
+    /// Of session 2 the third record and the seventh are there, at LSN 20 and 30.
+    #[test]
+    fn a_record_fits_where_its_session_has_room_for_it() {
+        let all = survivors(&[(1, 9, 40), (2, 3, 20), (2, 7, 30), (3, 1, 1)]);
+        let fits = |no, seq, lsn| all.leave_room_for(&listed(no, seq, lsn));
+        // No sequence number takes less than one LSN, before it and behind it.
+        let sound = [(4, 21), (4, 27), (5, 22), (5, 28), (6, 23), (6, 29)];
+        assert!(sound.iter().all(|(seq, lsn)| fits(2, *seq, *lsn)));
+        let tight = [
+            (4, 20),
+            (4, 28),
+            (5, 21),
+            (5, 29),
+            (6, 22),
+            (6, 30),
+            (4, 5),
+            (6, 99),
+        ];
+        assert!(tight.iter().all(|(seq, lsn)| !fits(2, *seq, *lsn)));
+        // One that is there leaves none, neither does another under its number.
+        assert!(!fits(2, 3, 20) && !fits(2, 7, 30) && !fits(2, 7, 31));
+        // Before the first and behind the last of the session, whatever others hold.
+        assert!(fits(2, 1, 1) && fits(2, 2, 19) && !fits(2, 2, 20) && !fits(2, 2, 1));
+        assert!(fits(2, 8, 31) && !fits(2, 8, 30) && fits(2, 9, 32) && !fits(2, 9, 31));
+        assert!(fits(4, 1, 1) && fits(4, 5, 5) && !fits(4, 5, 4));
+    }
+
+    fn grouped(lsn: u64, prev: u32) -> Found {
+        Found {
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(lsn as u32),
+            payload_check: 0,
+            check: lsn as u32 * 10,
+            prev,
+            place: FrameAt {
+                source: 0,
+                at: 0,
+                off: FrameAt::DIRECT,
+                payload_len: 1,
+            },
+            rank: Rank::Grouped,
+        }
+    }
+
+    #[test]
+    fn a_header_that_a_neighbour_in_the_log_contradicts_says_nothing() {
+        let header = HeaderOnly {
+            record: listed(1, 5, 5),
+            check: 50,
+            prev: 40,
+        };
+        let linked = |records: &[Found]| is_linked(&header, records);
+        assert!(linked(&[]));
+        assert!(linked(&[grouped(4, 30), grouped(6, 50)]));
+        assert!(!linked(&[grouped(4, 30), grouped(6, 51)]));
+        assert!(linked(&[grouped(3, 77), grouped(7, 77)]), "no neighbours");
+        let other = HeaderOnly { prev: 41, ..header };
+        assert!(!is_linked(&other, &[grouped(4, 30), grouped(6, 50)]));
+        // Only what stands in a whole group of the log decides.
+        let lone = Found {
+            rank: Rank::Lone,
+            ..grouped(6, 51)
+        };
+        let mut packed = grouped(6, 51);
+        packed.place.off = 40;
+        assert!(linked(&[lone]) && linked(&[packed]));
+    }
+
+    #[test]
+    fn each_lost_record_is_pinned_once_and_by_the_surest_word() {
+        let known = Known {
+            named: vec![listed(1, 1, 10), listed(1, 2, 11)],
+            end: Lsn::new(20),
+            ..Known::default()
+        };
+        let mut gathered = Gathered::default();
+        // Another record under an LSN that the state named, the same one elsewhere, a new one.
+        gathered.listed_lost = vec![listed(2, 1, 10), listed(1, 2, 14), listed(2, 2, 12)];
+        gathered.headers = vec![HeaderOnly {
+            record: listed(3, 1, 13),
+            check: 1,
+            prev: 1,
+        }];
+        let missed = |lsn: Lsn| lsn.get() != 11;
+        let none = survivors(&[]);
+        let pinned = pin(Some(&known), &gathered, &[], &none, missed);
+        let expected = [
+            listed(1, 1, 10),
+            listed(1, 2, 14),
+            listed(2, 2, 12),
+            listed(3, 1, 13),
+        ];
+        let expected = expected.map(|l| (l.lsn, l));
+        assert_eq!(pinned, BTreeMap::from(expected));
+        // What does not fit between those that are there is not believed.
+        let there = survivors(&[(2, 5, 13)]);
+        let pinned = pin(Some(&known), &gathered, &[], &there, missed);
+        assert!(!pinned.contains_key(&Lsn::new(12)));
+    }
+
     #[test]
     fn a_state_names_the_records_that_it_refers_to() {
         let home = Home::new();

@@ -274,3 +274,178 @@ fn list(f: &mut fmt::Formatter<'_>, ranges: &[LsnRange]) -> fmt::Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(no: u32, from: u32, to: u32) -> LostOf {
+        LostOf {
+            no: SessionNo::new(no),
+            id: Some(format!("s{no}")),
+            seqs: SeqRange {
+                from: Seq::new(from),
+                to: Seq::new(to),
+            },
+        }
+    }
+
+    fn lost(from: u64, to: u64, sessions: Vec<LostOf>) -> LostRecords {
+        LostRecords {
+            from: Lsn::new(from),
+            to: Lsn::new(to),
+            is_certain: true,
+            sessions,
+            sessions_left_out: 0,
+            may_be_another: false,
+        }
+    }
+
+    #[test]
+    fn whose_they_were_is_known_only_if_nothing_else_is_possible() {
+        let known = lost(10, 13, vec![of(1, 5, 8)]);
+        assert!(known.is_known());
+        assert!(lost(10, 11, vec![of(1, 5, 6)]).is_known());
+        let doubtful = [
+            // More records of the session than LSNs, or fewer; more sessions, or others.
+            lost(10, 13, vec![of(1, 5, 9)]),
+            lost(10, 13, vec![of(1, 5, 6)]),
+            lost(10, 13, vec![of(1, 5, 8), of(2, 1, 4)]),
+            lost(10, 13, vec![]),
+            LostRecords {
+                sessions_left_out: 1,
+                ..known.clone()
+            },
+            LostRecords {
+                may_be_another: true,
+                ..known
+            },
+        ];
+        for lost in doubtful {
+            assert!(!lost.is_known(), "{lost}");
+        }
+    }
+
+    #[test]
+    fn only_what_follows_on_in_the_same_session_is_joined() {
+        let first = lost(10, 13, vec![of(1, 5, 8)]);
+        let next = lost(13, 15, vec![of(1, 8, 10)]);
+        let mut joined = first.clone();
+        assert!(joined.join(&next));
+        assert_eq!(joined, lost(10, 15, vec![of(1, 5, 10)]));
+        let others = [
+            lost(14, 16, vec![of(1, 8, 10)]),
+            lost(13, 15, vec![of(2, 8, 10)]),
+            lost(13, 15, vec![of(1, 9, 11)]),
+            lost(13, 15, vec![of(1, 8, 11)]),
+            LostRecords {
+                is_certain: false,
+                ..next.clone()
+            },
+        ];
+        for other in others {
+            let mut joined = first.clone();
+            assert!(!joined.join(&other), "{other}");
+            assert_eq!(joined, first);
+        }
+        let mut doubtful = lost(10, 13, vec![of(1, 5, 9)]);
+        assert!(!doubtful.join(&lost(13, 15, vec![of(1, 9, 11)])));
+    }
+
+    #[test]
+    fn lost_records_are_told_with_what_is_known_of_them() {
+        let said = |lost: &LostRecords| lost.to_string();
+        let known = lost(10, 11, vec![of(1, 5, 6)]);
+        assert_eq!(said(&known), "lsn 10: record 5 of session \"s1\"");
+        let some = lost(10, 13, vec![of(1, 5, 9)]);
+        assert_eq!(
+            said(&some),
+            "lsn 10..13: among records 5..9 of session \"s1\""
+        );
+        let nameless = LostOf {
+            id: None,
+            ..of(3, 5, 6)
+        };
+        let journal = LostOf {
+            id: None,
+            ..of(0, 1, 2)
+        };
+        let all = LostRecords {
+            is_certain: false,
+            sessions_left_out: 4,
+            may_be_another: true,
+            ..lost(10, 13, vec![nameless, journal])
+        };
+        assert_eq!(
+            said(&all),
+            "lsn 10..13: among record 5 of session number 3, whose id is gone, or record 1 of the \
+             journal itself, or of 4 more sessions, or of a session unknown; unless a compaction \
+             had dropped them"
+        );
+        let nobody = LostRecords {
+            may_be_another: true,
+            ..lost(10, 11, vec![])
+        };
+        assert_eq!(said(&nobody), "lsn 10: session unknown");
+    }
+
+    #[test]
+    fn a_report_lists_what_is_lost_and_stops_somewhere() {
+        let range = |from: u64, to: u64| LsnRange {
+            from: Lsn::new(from),
+            to: Lsn::new(to),
+        };
+        let mut report = SalvageReport {
+            into: "kept".into(),
+            records_kept: 7,
+            ..SalvageReport::default()
+        };
+        assert!(report.is_complete());
+        let kept = "kept 7 records of 0 sessions in kept";
+        assert_eq!(
+            report.to_string(),
+            format!("{kept}; no record is known to be lost")
+        );
+        report.lost = vec![range(3, 4)];
+        assert!(!report.is_complete());
+        assert_eq!(
+            report.to_string(),
+            format!("{kept}; 1 record is lost: lsn 3")
+        );
+        report.lost = vec![range(3, 4), range(6, 9)];
+        let said = format!("{kept}; 4 records are lost: lsn 3, 6..9");
+        assert_eq!(report.to_string(), said);
+        report.lost = (0..8).map(|n| range(n * 10, n * 10 + 1)).collect();
+        assert!(report.to_string().ends_with("60, 70"), "{report}");
+        report.lost = (0..10).map(|n| range(n * 10, n * 10 + 1)).collect();
+        assert!(
+            report.to_string().ends_with("60, 70, and 2 more ranges"),
+            "{report}"
+        );
+        report.lost.clear();
+        report.uncertain = vec![range(3, 9)];
+        assert!(!report.is_complete());
+        let said = "; no record is known to be lost; lost, or dropped by a compaction before: lsn";
+        assert_eq!(report.to_string(), format!("{kept}{said} 3..9"));
+        report.uncertain.clear();
+        report.sessions = [true, false, true]
+            .map(|is_renamed| SalvagedSession {
+                no: SessionNo::new(1),
+                id: "s".to_owned(),
+                kept: 0,
+                lost: Vec::new(),
+                uncertain: Vec::new(),
+                is_renamed,
+            })
+            .to_vec();
+        report.quarantined = vec![Quarantined {
+            copy: "c".to_owned(),
+            file: "f".to_owned(),
+            offset: 0,
+            len: 1,
+            copied: 1,
+        }];
+        let said = "; 2 sessions lost their id; 1 damaged places are in quarantine";
+        assert!(report.to_string().ends_with(said), "{report}");
+    }
+}
