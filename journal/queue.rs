@@ -211,7 +211,8 @@ impl Journal {
 }
 
 /// Input that this handle has claimed. Say what becomes of it with one of the methods that take
-/// the handle; dropping it makes the input wait again.
+/// the handle; dropping it makes the input wait again. On a full disk that cannot be said: the
+/// claim stands until [`Session::release`] can, or until its writer ends.
 #[derive(Debug)]
 pub struct Claim {
     session: Session,

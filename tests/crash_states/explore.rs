@@ -1,7 +1,7 @@
 //! Goes through the crash states of a trace: each that is new is recovered, fully.
 
 use crate::choices::{Budget, Choice, choices};
-use crate::oracle::{Record, check_reads};
+use crate::oracle::{Record, check_reads, check_unclaimed};
 use crate::trace::{PATH, Trace};
 use crate::workloads;
 use std::collections::HashMap;
@@ -300,6 +300,7 @@ fn open(
     {
         return Err(format!("a batch was split after lsn {count}"));
     }
+    check_unclaimed(&journal)?;
     check_reads(there, trace.model(count as usize), &journal)?;
     then(&journal)?;
     Ok((count, journal))
