@@ -60,7 +60,7 @@ impl Session {
     ///
     /// let version = session.put("todo", "[]")?;
     /// session.when(Condition::Value(Some(version))).put("todo", "[1]")?;
-    /// # Ok::<(), Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
