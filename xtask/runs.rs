@@ -55,7 +55,7 @@ pub const RUNS: &[Run] = &[
     Run {
         name: "faults",
         what: "every position of every fault, and a disk that is full at every byte",
-        takes: "minutes",
+        takes: "6 min",
         told_in: CRASH_STATES,
         dir: "",
         line: "TURNKEEP_ROOM_STEP=1 cargo test --profile long --test crash_states a_fault -- --nocapture",
