@@ -8,7 +8,7 @@
 use super::entry::Entry;
 use super::handle::{Journal, RELAXED_DELAY};
 use super::session::Session;
-use super::shared::{Durability, NewRecord};
+use super::shared::{Durability, NewRecord, Shared};
 use super::turn::{Input, Turn};
 use crate::error::{Error, Result};
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
@@ -211,8 +211,8 @@ impl Journal {
 }
 
 /// Input that this handle has claimed. Say what becomes of it with one of the methods that take
-/// the handle; dropping it makes the input wait again. On a full disk that cannot be said: the
-/// claim stands until [`Session::release`] can, or until its writer ends.
+/// the handle; dropping it makes the input wait again. On a full disk that cannot be said at
+/// once: it is when somebody claims next and there is room.
 #[derive(Debug)]
 pub struct Claim {
     session: Session,
@@ -328,11 +328,33 @@ impl Drop for Claim {
         if self.is_over {
             return;
         }
-        // If this fails, the claim ends with the writer.
-        let no = self.session.no();
-        let record = about(no, Kind::InputReleased, self.input(), self.number, "");
-        let level = Durability::Relaxed(RELAXED_DELAY);
-        let _ = self.session.shared().append(level, &record);
+        let_go(
+            self.session.shared(),
+            Dropped {
+                no: self.session.no(),
+                input: self.input(),
+                number: self.number,
+            },
+        );
+    }
+}
+
+/// A claim whose handle is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped {
+    no: SessionNo,
+    input: Seq,
+    number: u32,
+}
+
+/// Makes the input of a dropped claim wait again. If there is no room to say so, it is said when
+/// somebody claims next; in any other case the claim is over, or ends with the writer.
+fn let_go(shared: &Shared, claim: Dropped) {
+    let Dropped { no, input, number } = claim;
+    let record = about(no, Kind::InputReleased, input, number, "");
+    let level = Durability::Relaxed(RELAXED_DELAY);
+    if let Err(Error::NoSpace { .. }) = shared.append(level, &record) {
+        shared.dropped_claims.lock().push(claim);
     }
 }
 
@@ -390,6 +412,8 @@ fn claim(
     let shared = &journal.shared;
     shared.commit.check_home()?;
     let most = shared.options.max_lost_claims;
+    let dropped = std::mem::take(&mut *shared.dropped_claims.lock());
+    dropped.into_iter().for_each(|claim| let_go(shared, claim));
     loop {
         let found = shared.commit.with_stage(|tail| {
             let is_there = scope.is_none_or(|(no, _)| tail.state.session(no).is_some());
@@ -428,10 +452,8 @@ fn claim(
                     // Its session was deleted since.
                     Ok(None) => {}
                     Err(error) => {
-                        let kind = Kind::InputReleased;
-                        let record = about(found.no, kind, found.input, number, "");
-                        let level = Durability::Relaxed(RELAXED_DELAY);
-                        let _ = shared.append(level, &record);
+                        let Candidate { no, input, .. } = found;
+                        let_go(shared, Dropped { no, input, number });
                         return Err(error);
                     }
                 }

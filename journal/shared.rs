@@ -5,6 +5,7 @@ use super::index::Index;
 use super::log_read::Shown;
 use super::log_writer::LogWriter;
 use super::options::Options;
+use super::queue::Dropped;
 use super::segments::{Expected, SegmentFile, adopt_spare, make_spare};
 use super::tail::{Accepted, Prepared, Tail};
 use crate::error::{Error, Result};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn Lock>>>,
     closed: AtomicBool,
+    /// Claims that were dropped while there was no room to say so.
+    pub(super) dropped_claims: Mutex<Vec<Dropped>>,
     /// Set when the next segment was taken: another one should be made.
     hint: Arc<AtomicBool>,
 }
@@ -128,6 +131,7 @@ impl Shared {
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(parts.lock)),
             closed: AtomicBool::new(false),
+            dropped_claims: Mutex::new(Vec::new()),
             hint: parts.hint,
         }
     }

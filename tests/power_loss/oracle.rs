@@ -138,7 +138,7 @@ impl Oracle {
 }
 
 /// Checks that no claim outlived its writer, in a journal that was just opened. Later a claim may
-/// stand that nobody holds: on a full disk a dropped one cannot be let go of.
+/// stand that nobody holds: on a full disk a dropped one is let go of when somebody claims next.
 ///
 /// # Errors
 /// The input that has one.

@@ -294,3 +294,29 @@ fn many_workers_take_each_input_once() {
     assert_eq!(taken.into_inner().expect("no panic").len(), 80);
     assert_eq!(statuses(&host), []);
 }
+
+/// The disk is full when a worker gives its claim back by dropping it. The input was claimed by
+/// nobody until the host was started again.
+#[test]
+fn a_claim_dropped_on_a_full_disk_waits_again_when_there_is_room() {
+    let host = Host::new();
+    let input = queue(&host, "normal", "text", 1);
+    let claim = host.journal().claim("w").expect("claims").expect("waits");
+    let room = host.disk.used_bytes();
+    host.disk.set_capacity(room);
+    let filler = host.journal().session("filler").expect("opens");
+    for bytes in [4000, 1] {
+        while filler.append("note", vec![b'x'; bytes]).is_ok() {}
+    }
+    drop(claim);
+    assert_eq!(statuses(&host), [InputStatus::Claimed], "nobody can say so");
+    assert!(host.journal().claim("w").expect("looks").is_none());
+    host.disk.set_capacity(None);
+    let claim = host.journal().claim("w").expect("claims").expect("waits");
+    assert_eq!(
+        (claim.input(), claim.number(), claim.lost_claims()),
+        (input, 2, 0)
+    );
+    claim.confirm().expect("is done");
+    assert_eq!(statuses(&host), []);
+}
