@@ -1,6 +1,7 @@
 //! Errors: one variant for each thing that a caller would do differently.
 
 use crate::format::ids::{Epoch, Lsn, SegmentId, Seq};
+use crate::format::seal::KeyId;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -269,6 +270,24 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The key is not there: it was not given, was dropped, or is that of somebody else. Nothing is
+    /// damaged by that, and nothing was stored in the clear.
+    #[error("no key for {what}{}", of_id(key))]
+    NoKey {
+        /// What would have been opened or sealed.
+        what: String,
+        /// The key's id, if a record asks for it.
+        key: Option<KeyId>,
+    },
+    /// The content does not open with the key that it names, under good checksums: somebody who
+    /// has no key changed it, or put it where it does not belong.
+    #[error("record {lsn} in {} was tampered with", path.display())]
+    Tampered {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        lsn: Lsn,
+    },
     /// The journal was closed.
     #[error("journal is closed")]
     Closed,
@@ -376,6 +395,13 @@ impl From<Corruption> for Error {
 }
 
 /// As an addition to a sentence.
+fn of_id(key: &Option<KeyId>) -> String {
+    match key {
+        None => String::new(),
+        Some(key) => format!(": it is sealed with {key}"),
+    }
+}
+
 fn by(owner: &str) -> String {
     match owner {
         "" => String::new(),
@@ -430,6 +456,8 @@ impl Error {
             Error::InputPending { .. } => "input_pending",
             Error::Full { .. } => "full",
             Error::Invalid { .. } => "invalid",
+            Error::NoKey { .. } => "no_key",
+            Error::Tampered { .. } => "tampered",
             Error::Closed => "closed",
             Error::Forked { .. } => "forked",
             Error::ReadOnly { .. } => "read_only",
@@ -473,6 +501,10 @@ impl Error {
             Error::InputPending { .. } => "withdraw it, or let it become a turn, and try again",
             Error::Full { .. } => "end, withdraw or remove some first",
             Error::Invalid { .. } => "correct the argument",
+            Error::NoKey { .. } => "give the key of that id; without it only the content is lost",
+            Error::Tampered { .. } => {
+                "find out who writes to these files; what is in a backup of before is whole"
+            }
             Error::Closed => "open the journal again",
             Error::Forked { .. } => {
                 "append in the process that opened it; a forked one may open it for reading"

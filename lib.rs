@@ -63,7 +63,7 @@
 //! [`recovery`] (opening and looking). Hosts need what stands on this page. The rooms that are
 //! public are so for tools and tests, and change more freely. With the feature `sim`,
 //! `turnkeep::sim` is a disk that loses power, for crash-testing a host; `examples/crash_test.rs`
-//! shows how.
+//! shows how. With the feature `encryption`, `Options::keys` seals what is stored.
 //!
 //! No call blocks but for the disk, and none needs an async runtime; a [`Ticket`] is also a future.
 
@@ -79,14 +79,22 @@ mod sync;
 
 pub use error::{Corruption, Error, Result};
 pub use format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo, SnapshotId};
+#[cfg(feature = "encryption")]
+pub use format::seal::Key;
+pub use format::seal::KeyId;
 pub use journal::batch::Batch;
 pub use journal::entries::Entries;
 pub use journal::entry::Entry;
 pub use journal::handle::{Journal, MAX_SESSION_ID_BYTES};
 pub use journal::info::{OpenTurnInfo, SessionInfo};
+#[cfg(feature = "encryption")]
+pub use journal::key_ring::KeyRing;
+#[cfg(feature = "encryption")]
+pub use journal::keys::Keys;
 pub use journal::log_read::LogEntries;
 pub use journal::options::Options;
 pub use journal::queue::{Claim, Enqueued, InputStatus, PendingInput};
+pub use journal::redact::Unstored;
 pub use journal::session::Session;
 pub use journal::shared::Durability;
 pub use journal::subscription::Subscription;

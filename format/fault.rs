@@ -53,6 +53,14 @@ pub enum Fault {
         /// The newest version this release reads.
         supported: u16,
     },
+    /// The payload is stored in a way that this release does not know.
+    #[error("payload codec {codec:#04x}, layout {body_version}: written by a newer release")]
+    Coding {
+        /// The frame's codec.
+        codec: u8,
+        /// The frame's layout of payloads.
+        body_version: u8,
+    },
     /// A body does not decode although its checksum matches.
     #[error("{what} does not decode: {why}")]
     Body {

@@ -16,6 +16,21 @@ pub const BATCH_END: u8 = 2;
 
 const _: () = assert!(FRAME_HEADER_LEN.is_multiple_of(FRAME_ALIGN));
 
+/// Version of the payload layout that this release writes; it reads all up to it.
+pub const BODY_VERSION: u8 = 1;
+
+/// The codec of a payload that is sealed and not compressed.
+pub const SEALED: u8 = super::seal::XCHACHA20_POLY1305 << 4;
+
+/// How a payload is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it was accepted.
+    Plain,
+    /// Sealed behind its envelope: see [`super::seal`].
+    Sealed,
+}
+
 /// The fields of a frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
@@ -60,6 +75,21 @@ pub const fn frame_len(payload_len: usize) -> usize {
 }
 
 impl FrameHeader {
+    /// How the payload is stored.
+    ///
+    /// # Errors
+    /// [`Fault::Coding`] if a newer release wrote it.
+    pub fn coding(&self) -> Result<Coding, Fault> {
+        match (self.codec, self.body_version) {
+            (0, 0..=BODY_VERSION) => Ok(Coding::Plain),
+            (SEALED, BODY_VERSION) => Ok(Coding::Sealed),
+            (codec, body_version) => Err(Fault::Coding {
+                codec,
+                body_version,
+            }),
+        }
+    }
+
     /// Writes the header into the first [`FRAME_HEADER_LEN`] bytes of `out` and returns its check.
     pub fn encode(&self, seed: Seed, out: &mut [u8]) -> u32 {
         let out = &mut out[..FRAME_HEADER_LEN];
@@ -204,6 +234,37 @@ pub(super) mod tests {
         }
         .relocate(seed, 0xABCD, &mut out);
         out
+    }
+
+    #[test]
+    fn a_payload_that_a_newer_release_wrote_is_not_interpreted() {
+        let coding = |codec, body_version| {
+            let header = FrameHeader {
+                codec,
+                body_version,
+                ..sample(b"")
+            };
+            header.coding()
+        };
+        assert_eq!(coding(0, 0), Ok(Coding::Plain));
+        assert_eq!(coding(0, BODY_VERSION), Ok(Coding::Plain));
+        assert_eq!(coding(SEALED, BODY_VERSION), Ok(Coding::Sealed));
+        for (codec, body_version) in [
+            (0, BODY_VERSION + 1),
+            (1, 1),
+            (SEALED, 0),
+            (SEALED | 1, 1),
+            (0x20, 1),
+        ] {
+            let refused = coding(codec, body_version);
+            assert_eq!(
+                refused,
+                Err(Fault::Coding {
+                    codec,
+                    body_version
+                })
+            );
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::manifest::MANIFEST_HEADER_LEN;
 use super::pack::PACK_FOOTER_LEN;
 use super::pack_block::BLOCK_HEADER_LEN;
 use super::pack_index::{BLOCK_ENTRY_LEN, ORDER_ENTRY_LEN, RECORD_ENTRY_LEN, SESSION_ENTRY_LEN};
+use super::seal::SEAL_HEADER_LEN;
 use super::state::{STATE_ENTRY_LEN, STATE_FOOTER_LEN};
 use super::watermark::SLOT_LEN;
 
@@ -36,6 +37,7 @@ pub const STRUCTURES: &[Structure] = &[
     SEGMENT_HEADER,
     GROUP_HEADER,
     FRAME_HEADER,
+    SEALED_CONTENT,
     WATERMARK_SLOT,
     PACK_HEADER,
     BLOCK_HEADER,
@@ -121,6 +123,13 @@ pub const FRAME_HEADER: Structure = Structure {
         (38, 1, "codec"),
         (39, 1, "body_version"),
     ],
+};
+
+/// See `format::seal`.
+pub const SEALED_CONTENT: Structure = Structure {
+    name: "Sealed content",
+    end: SEAL_HEADER_LEN,
+    fields: &[(0, 8, "key_id"), (8, 24, "nonce")],
 };
 
 /// See `format::watermark`.

@@ -20,6 +20,7 @@ pub mod pack_block;
 pub mod pack_index;
 #[cfg(test)]
 mod random;
+pub mod seal;
 pub mod segment;
 pub mod state;
 pub mod watermark;

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::index::{self, Index, Place, Side};
+use super::keys::Locksmith;
 use super::packs::LastBlock;
 use crate::error::{Corruption, Result};
 use crate::format::ids::{Seq, SessionNo};
@@ -25,6 +26,7 @@ pub struct Entries {
     holes: Vec<(Seq, Seq)>,
     front: VecDeque<(Seq, Place)>,
     back: VecDeque<(Seq, Place)>,
+    locksmith: Locksmith,
     /// What is read goes here first.
     scratch: Scratch,
 }
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Entries {
 impl Entries {
     pub(crate) fn new(
         index: Arc<RwLock<Index>>,
+        locksmith: Locksmith,
         session: SessionNo,
         from: Seq,
         to: Seq,
@@ -63,6 +66,7 @@ impl Entries {
             holes,
             front,
             back,
+            locksmith,
             scratch: Scratch::default(),
         }
     }
@@ -130,6 +134,41 @@ impl Entries {
             }
         }
     }
+
+    /// Reads the record at a place and checks that it is the one that belongs there.
+    fn read(&mut self, place: &Place) -> Result<Entry> {
+        let (session, locksmith) = (self.session, &self.locksmith);
+        let Scratch { frame, block } = &mut self.scratch;
+        match place {
+            Place::Log {
+                segment,
+                offset,
+                seq,
+            } => segment.with_frame(*offset, frame, |header, payload| {
+                if header.session != session || header.seq != *seq {
+                    return Err(
+                        Corruption::new(segment.path(), "another record stands here")
+                            .at(*offset)
+                            .in_segment(segment.id())
+                            .of_lsns(header.lsn, header.lsn.next())
+                            .but(
+                                format!("record {seq} of session {session}"),
+                                format!("record {} of session {}", header.seq, header.session),
+                            )
+                            .into(),
+                    );
+                }
+                Entry::decode(header, payload, segment.path(), locksmith)
+            }),
+            Place::Pack { pack, slot } => pack.entry(*slot, block, locksmith),
+            Place::Lost { segment } => {
+                let what = format!("no open segment for a record of session {session}");
+                Err(Corruption::new(names::segment(*segment), what)
+                    .in_segment(*segment)
+                    .into())
+            }
+        }
+    }
 }
 
 impl Iterator for Entries {
@@ -140,7 +179,7 @@ impl Iterator for Entries {
             return Some(Err(error));
         }
         let (_, place) = self.front.pop_front()?;
-        Some(read(&place, self.session, &mut self.scratch))
+        Some(self.read(&place))
     }
 }
 
@@ -150,40 +189,7 @@ impl DoubleEndedIterator for Entries {
             return Some(Err(error));
         }
         let (_, place) = self.back.pop_front()?;
-        Some(read(&place, self.session, &mut self.scratch))
-    }
-}
-
-/// Reads the record at a place and checks that it is the one that belongs there.
-fn read(place: &Place, session: SessionNo, scratch: &mut Scratch) -> Result<Entry> {
-    match place {
-        Place::Log {
-            segment,
-            offset,
-            seq,
-        } => segment.with_frame(*offset, &mut scratch.frame, |header, payload| {
-            if header.session != session || header.seq != *seq {
-                return Err(
-                    Corruption::new(segment.path(), "another record stands here")
-                        .at(*offset)
-                        .in_segment(segment.id())
-                        .of_lsns(header.lsn, header.lsn.next())
-                        .but(
-                            format!("record {seq} of session {session}"),
-                            format!("record {} of session {}", header.seq, header.session),
-                        )
-                        .into(),
-                );
-            }
-            Entry::decode(header, payload, segment.path())
-        }),
-        Place::Pack { pack, slot } => pack.entry(*slot, &mut scratch.block),
-        Place::Lost { segment } => {
-            let what = format!("no open segment for a record of session {session}");
-            Err(Corruption::new(names::segment(*segment), what)
-                .in_segment(*segment)
-                .into())
-        }
+        Some(self.read(&place))
     }
 }
 

@@ -1,8 +1,10 @@
 //! An entry: a record as a reader sees it.
 
+use super::keys::{Locksmith, Opened};
 use crate::error::{Corruption, Error, Result};
-use crate::format::frame::FrameHeader;
+use crate::format::frame::{Coding, FrameHeader};
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
+use crate::format::seal::KeyId;
 use crate::model::event::{Kind, decode_payload};
 use std::path::Path;
 
@@ -43,26 +45,32 @@ pub struct Entry {
     pub extra: Vec<u8>,
     /// The payload, byte for byte as it was accepted.
     pub content: Vec<u8>,
+    /// The key that the content is sealed with, if it was not at hand and
+    /// [`Options::show_sealed`](crate::Options::show_sealed) says so: the content is then as it is
+    /// stored, and `refs` and `extra` are empty.
+    pub sealed: Option<KeyId>,
 }
 
 impl Entry {
-    /// Decodes a record that was read from `path`.
+    /// Decodes a record that was read from `path`, and opens it if it is sealed.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a checked payload does not decode: a writer's fault, or a codec
-    /// that this release does not know.
-    pub(crate) fn decode(header: &FrameHeader, payload: &[u8], path: &Path) -> Result<Entry> {
+    /// that this release does not know. [`Error::NoKey`] and [`Error::Tampered`] if it is sealed.
+    pub(crate) fn decode(
+        header: &FrameHeader,
+        payload: &[u8],
+        path: &Path,
+        locksmith: &Locksmith,
+    ) -> Result<Entry> {
         let damaged = |what: String| -> Error {
             Corruption::new(path, what)
                 .of_lsns(header.lsn, header.lsn.next())
                 .into()
         };
-        if header.codec != 0 {
-            return Err(damaged(format!(
-                "a payload with unknown codec {:#04x}",
-                header.codec
-            )));
-        }
+        let coding = header
+            .coding()
+            .map_err(|fault| damaged(fault.to_string()))?;
         let kind = Kind::try_from(header.kind)
             .map_err(|_| damaged(format!("a record of unknown kind {}", header.kind)))?;
         let (envelope, content) = decode_payload(payload).map_err(|e| damaged(e.to_string()))?;
@@ -72,7 +80,7 @@ impl Entry {
             Kind::InputQueued => (None, named),
             _ => (named, None),
         };
-        Ok(Entry {
+        let mut entry = Entry {
             lsn: header.lsn,
             session: header.session,
             seq: header.seq,
@@ -88,7 +96,28 @@ impl Entry {
             link: envelope.link,
             refs: envelope.refs.iter().map(|&r| r.to_owned()).collect(),
             extra: envelope.extra.to_vec(),
-            content: content.to_vec(),
-        })
+            content: Vec::new(),
+            sealed: None,
+        };
+        match coding {
+            Coding::Plain => entry.content = content.to_vec(),
+            Coding::Sealed => {
+                let open_part = &payload[..payload.len() - content.len()];
+                match locksmith.open(header, open_part, content, path)? {
+                    Opened::Private(private) => {
+                        let (envelope, content) =
+                            decode_payload(&private).map_err(|e| damaged(e.to_string()))?;
+                        entry.refs = envelope.refs.iter().map(|&r| r.to_owned()).collect();
+                        entry.extra = envelope.extra.to_vec();
+                        entry.content = content.to_vec();
+                    }
+                    Opened::Shut(key) => {
+                        entry.content = content.to_vec();
+                        entry.sealed = Some(key);
+                    }
+                }
+            }
+        }
+        Ok(entry)
     }
 }

@@ -240,7 +240,12 @@ impl Journal {
     pub fn read(&self, from: Lsn) -> Result<LogEntries> {
         self.shared.commit.check_home()?;
         let end = Lsn::new(self.shared.commit.durable());
-        let entries = LogEntries::new(self.shared.index.clone(), from, end);
+        let entries = LogEntries::new(
+            self.shared.index.clone(),
+            self.shared.options.locksmith.clone(),
+            from,
+            end,
+        );
         Ok(entries.only(self.shared.shown()))
     }
 

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::index::Index;
+use super::keys::Locksmith;
 use super::packs::{LastBlock, PackFile};
 use super::segments::SegmentFile;
 use super::walk::{Bookmark, Step, Stop, Walk};
@@ -25,6 +26,7 @@ pub struct LogEntries {
     /// Where the next group begins, while the same segment is read on.
     resume: Option<(Arc<SegmentFile>, Bookmark)>,
     failed: bool,
+    locksmith: Locksmith,
     shown: Option<Shown>,
 }
 
@@ -46,7 +48,12 @@ enum Source {
 }
 
 impl LogEntries {
-    pub(crate) fn new(index: Arc<RwLock<Index>>, from: Lsn, end: Lsn) -> Self {
+    pub(crate) fn new(
+        index: Arc<RwLock<Index>>,
+        locksmith: Locksmith,
+        from: Lsn,
+        end: Lsn,
+    ) -> Self {
         let next = from.max(Lsn::new(1));
         LogEntries {
             index,
@@ -55,6 +62,7 @@ impl LogEntries {
             ready: VecDeque::new(),
             resume: None,
             failed: false,
+            locksmith,
             shown: None,
         }
     }
@@ -133,7 +141,7 @@ impl LogEntries {
         let mut block = LastBlock::default();
         let mut damage = None;
         for n in by_block {
-            match pack.entry(found[n].0, &mut block) {
+            match pack.entry(found[n].0, &mut block, &self.locksmith) {
                 Ok(entry) => entries[n] = Some(entry),
                 Err(error) if n == 0 => damage = Some(error),
                 // What comes before it is given out first; then it is the next.
@@ -180,7 +188,9 @@ impl LogEntries {
                         if frame.header.lsn < self.next || frame.header.lsn >= self.end {
                             continue;
                         }
-                        let entry = Entry::decode(&frame.header, frame.payload, segment.path())?;
+                        let (header, payload) = (&frame.header, frame.payload);
+                        let entry =
+                            Entry::decode(header, payload, segment.path(), &self.locksmith)?;
                         self.ready.push_back(entry);
                     }
                     self.next = group.header.end_lsn().min(self.end);

@@ -3,7 +3,8 @@
 //! [`handle`], [`session`], [`turn`] and [`queue`] are what a host holds. Under them: [`tail`] accepts
 //! records, [`commit`] hands groups to whoever writes, [`log_writer`] writes and syncs them,
 //! [`index`] knows where every durable record is, [`entries`] and [`log_read`] read them back.
-//! [`segments`], [`walk`] and [`packs`] are the files.
+//! [`segments`], [`walk`] and [`packs`] are the files. [`redact`] and [`keys`] stand between what a
+//! host says and what is stored.
 //!
 //! What this room does not do: it never decides what damage means and never deletes; opening
 //! and repairing are the `recovery` room's, snapshots and compaction the `snapshot` room's.
@@ -17,11 +18,15 @@ pub(crate) mod entry;
 pub(crate) mod handle;
 pub(crate) mod index;
 pub(crate) mod info;
+#[cfg(feature = "encryption")]
+pub(crate) mod key_ring;
+pub(crate) mod keys;
 pub(crate) mod log_read;
 pub(crate) mod log_writer;
 pub(crate) mod options;
 pub(crate) mod packs;
 pub(crate) mod queue;
+pub(crate) mod redact;
 pub(crate) mod segments;
 pub(crate) mod session;
 pub(crate) mod shared;

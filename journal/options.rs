@@ -1,5 +1,7 @@
 //! Settings of a journal, each with its unit, its default, and what raising it costs.
 
+use super::keys::Locksmith;
+use super::redact::{Redact, Unstored};
 use crate::error::{Error, Result};
 use crate::model::retention::Retention;
 use crate::model::state::MAX_OPEN_TURNS;
@@ -26,6 +28,8 @@ pub struct Options {
     pub(crate) retention: Retention,
     pub(crate) background: bool,
     pub(crate) storage: Option<Arc<dyn Storage>>,
+    pub(crate) locksmith: Locksmith,
+    pub(crate) redact: Option<Arc<Redact>>,
 }
 
 impl Default for Options {
@@ -46,6 +50,8 @@ impl Default for Options {
             retention: Retention::default(),
             background: true,
             storage: None,
+            locksmith: Locksmith::default(),
+            redact: None,
         }
     }
 }
@@ -61,6 +67,7 @@ impl fmt::Debug for Options {
             .field("keep_snapshots", &self.keep_snapshots)
             .field("compact_after_bytes", &self.compact_after_bytes)
             .field("background", &self.background)
+            .field("locksmith", &self.locksmith)
             .finish_non_exhaustive()
     }
 }
@@ -171,6 +178,47 @@ impl Options {
     /// The disk. Default: the operating system's.
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = Some(storage);
+        self
+    }
+
+    /// Seals the content, references and metadata of every new record, and opens them on reading.
+    /// Default: nothing is sealed.
+    ///
+    /// Records of before stay as they are, and are read as ever. What stays readable to whoever
+    /// has the files, and how a key is rotated or dropped, is in `docs/GUARANTEES.md`.
+    #[cfg(feature = "encryption")]
+    pub fn keys(mut self, keys: impl super::keys::Keys + 'static) -> Self {
+        self.locksmith.keys = Some(Arc::new(keys));
+        self
+    }
+
+    /// Whether a record whose key is not there is shown as it is stored, with
+    /// [`Entry::sealed`](crate::Entry::sealed) set, instead of [`Error::NoKey`]. Default: no.
+    pub fn show_sealed(mut self, show: bool) -> Self {
+        self.locksmith.show_sealed = show;
+        self
+    }
+
+    /// What every record passes before it is stored, and before it is sealed: take out of its
+    /// content and metadata what must not be kept. Called on the appending thread, once for each
+    /// record; if it panics, nothing was appended.
+    ///
+    /// ```
+    /// # let home = tempfile::tempdir()?;
+    /// let (journal, _) = turnkeep::Journal::options()
+    ///     .redact(|record| {
+    ///         if let Some(at) = record.content.windows(3).position(|bytes| bytes == b"sk-") {
+    ///             record.content.to_mut().truncate(at);
+    ///         }
+    ///     })
+    ///     .open(home.path().join("j"))?;
+    /// let session = journal.session("s")?;
+    /// session.append("note", "my key is sk-123")?;
+    /// assert_eq!(session.last(1)?[0].content, b"my key is ");
+    /// # Ok::<(), turnkeep::Error>(())
+    /// ```
+    pub fn redact(mut self, redact: impl Fn(&mut Unstored<'_>) + Send + Sync + 'static) -> Self {
+        self.redact = Some(Arc::new(redact));
         self
     }
 

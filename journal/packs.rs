@@ -1,6 +1,7 @@
 //! Packs, open: the records that compaction has gathered, by session and by LSN.
 
 use super::entry::Entry;
+use super::keys::Locksmith;
 use crate::error::{Corruption, Error};
 use crate::format::Fault;
 use crate::format::checksum::Running;
@@ -208,7 +209,12 @@ impl PackFile {
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the record.
-    pub(crate) fn entry(&self, slot: u32, last: &mut LastBlock) -> Result<Entry> {
+    pub(crate) fn entry(
+        &self,
+        slot: u32,
+        last: &mut LastBlock,
+        locksmith: &Locksmith,
+    ) -> Result<Entry> {
         let record = self.record(slot)?;
         let pack = self.view()?;
         let damaged = |fault: Fault| -> Error {
@@ -221,7 +227,7 @@ impl PackFile {
         };
         let raw = last.of(self.id(), record.block, &pack).map_err(damaged)?;
         let frame = pack.frame(&record, raw).map_err(damaged)?;
-        Entry::decode(&frame.header, frame.payload, &self.path)
+        Entry::decode(&frame.header, frame.payload, &self.path, locksmith)
     }
 }
 

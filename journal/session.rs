@@ -261,10 +261,7 @@ impl Session {
 
     /// One record, which is known to be durable and not dropped.
     pub(crate) fn record(&self, seq: Seq) -> Result<Option<Entry>> {
-        let index = self.journal.shared.index.clone();
-        Entries::new(index, self.no, seq, seq.next(), vec![])
-            .next()
-            .transpose()
+        self.entries(seq, seq.next(), vec![]).next().transpose()
     }
 
     /// The keys that hold a value, in order.
@@ -341,13 +338,13 @@ impl Session {
             }),
             holes => holes?,
         };
-        Ok(Entries::new(
-            self.journal.shared.index.clone(),
-            self.no,
-            from,
-            to,
-            holes,
-        ))
+        Ok(self.entries(from, to, holes))
+    }
+
+    fn entries(&self, from: Seq, to: Seq, holes: Vec<(Seq, Seq)>) -> Entries {
+        let shared = &self.journal.shared;
+        let locksmith = shared.options.locksmith.clone();
+        Entries::new(shared.index.clone(), locksmith, self.no, from, to, holes)
     }
 
     /// The last `count` records, oldest first.

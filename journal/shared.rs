@@ -6,21 +6,30 @@ use super::log_read::Shown;
 use super::log_writer::LogWriter;
 use super::options::Options;
 use super::queue::Dropped;
+use super::redact::Unstored;
 use super::segments::{Expected, SegmentFile, adopt_spare, make_spare};
 use super::tail::{Accepted, Prepared, Tail};
 use crate::error::{Error, Result};
+use crate::format::frame::SEALED;
 use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId, SessionNo};
 use crate::format::manifest::Manifest;
 use crate::format::names;
+#[cfg(feature = "encryption")]
+use crate::format::seal::{NONCE_LEN, SEAL_HEADER_LEN};
 use crate::format::segment::SegmentHeader;
 use crate::model::check::Condition;
 use crate::model::event::{Envelope, Kind, encode_payload};
 use crate::model::session::SessionEntry;
 use crate::storage::dir::Dir;
 use crate::storage::{Lock, OpenMode};
+#[cfg(feature = "encryption")]
+use crate::sync::AtomicU64;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, RwLock};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+#[cfg(feature = "encryption")]
+use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -64,6 +73,9 @@ pub(crate) struct Shared {
     pub(super) dropped_claims: Mutex<Vec<Dropped>>,
     /// Set when the next segment was taken: another one should be made.
     hint: Arc<AtomicBool>,
+    /// How many records were sealed: a part of each nonce.
+    #[cfg(feature = "encryption")]
+    sealed: AtomicU64,
 }
 
 /// What the background has done, for `stat` to tell.
@@ -133,6 +145,8 @@ impl Shared {
             closed: AtomicBool::new(false),
             dropped_claims: Mutex::new(Vec::new()),
             hint: parts.hint,
+            #[cfg(feature = "encryption")]
+            sealed: AtomicU64::new(0),
         }
     }
 
@@ -179,7 +193,7 @@ impl Shared {
         durability: Durability,
         record: &NewRecord<'_>,
     ) -> Result<(Accepted, u64)> {
-        let prepared = record.encode(payload, self.dir.storage().unix_ms())?;
+        let prepared = self.encode(record, payload, self.dir.storage().unix_ms())?;
         let mut offer = |tail: &mut Tail| tail.admit(&prepared);
         let prepare = |capacity| self.prepare_segment(capacity);
         let accepted = match durability {
@@ -197,8 +211,8 @@ impl Shared {
     /// As [`Shared::append`], without waiting for anything but room.
     pub(crate) fn submit(&self, may_wait: bool, record: &NewRecord<'_>) -> Result<(Accepted, u64)> {
         let mut payload = PAYLOAD.take();
-        let result = record
-            .encode(&mut payload, self.dir.storage().unix_ms())
+        let result = self
+            .encode(record, &mut payload, self.dir.storage().unix_ms())
             .and_then(|prepared| {
                 self.commit.submit(
                     Want::Durable,
@@ -211,6 +225,101 @@ impl Shared {
         PAYLOAD.set(payload);
         self.ring_if_needed();
         result
+    }
+
+    /// Encodes a record: as the host redacts it, and sealed if the journal has keys.
+    fn encode<'p, 'a: 'p>(
+        &self,
+        record: &NewRecord<'a>,
+        payload: &'p mut Vec<u8>,
+        at_ms: u64,
+    ) -> Result<Prepared<'p>> {
+        let mut envelope = record.envelope.clone();
+        envelope.at_ms = at_ms;
+        let mut said = Unstored {
+            kind: record.kind,
+            name: envelope.name,
+            actor: envelope.actor,
+            content: Cow::Borrowed(record.content),
+            extra: Cow::Borrowed(std::mem::take(&mut envelope.extra)),
+        };
+        if let Some(redact) = &self.options.redact {
+            redact(&mut said);
+        }
+        let is_silent =
+            said.content.is_empty() && said.extra.is_empty() && envelope.refs.is_empty();
+        let must_seal = self.options.locksmith.is_sealing() && !is_silent;
+        payload.clear();
+        let content_at = if must_seal {
+            let refs = std::mem::take(&mut envelope.refs);
+            encode_part(&envelope, &[], payload)?;
+            self.seal(record, &said, refs, payload)?
+        } else {
+            let whole = Envelope {
+                extra: &said.extra,
+                ..envelope.clone()
+            };
+            encode_part(&whole, &said.content, payload)?;
+            payload.len() - said.content.len()
+        };
+        let content_len = (payload.len() - content_at) as u32;
+        let prepared = Prepared::new(record.session, record.kind, envelope, content_len, payload);
+        Ok(Prepared {
+            condition: record.condition,
+            codec: if must_seal { SEALED } else { 0 },
+            ..prepared
+        })
+    }
+
+    /// Adds what only the host understands to a payload that ends with its envelope, sealed.
+    /// Returns where it begins.
+    #[cfg(feature = "encryption")]
+    fn seal(
+        &self,
+        record: &NewRecord<'_>,
+        said: &Unstored<'_>,
+        refs: Vec<&str>,
+        payload: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let from = payload.len();
+        payload.resize(from + SEAL_HEADER_LEN, 0);
+        let private = Envelope {
+            refs,
+            extra: &said.extra,
+            ..Envelope::default()
+        };
+        encode_part(&private, &said.content, payload)?;
+        let drawn = self.dir.storage().entropy();
+        let drawn = drawn.map_err(|e| Error::io("draw", Path::new("a nonce"), e))?;
+        let count = self.sealed.fetch_add(1, Ordering::Relaxed);
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..16].copy_from_slice(&drawn);
+        nonce[16..].copy_from_slice(&count.to_le_bytes());
+        let about = (record.kind, record.session);
+        let session = match record.kind {
+            Kind::SessionCreated => record.envelope.name.to_owned(),
+            _ => self.commit.with_stage(|tail| {
+                let state = tail.state.session(record.session);
+                state.map_or(String::new(), |state| state.name.to_string())
+            }),
+        };
+        let locksmith = &self.options.locksmith;
+        locksmith.seal(&session, about, nonce, payload, from)?;
+        Ok(from)
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    fn seal(
+        &self,
+        record: &NewRecord<'_>,
+        _: &Unstored<'_>,
+        _: Vec<&str>,
+        _: &mut Vec<u8>,
+    ) -> Result<usize> {
+        Err(Error::NoKey {
+            what: format!("new records of session {}", record.session),
+            key: None,
+        })
     }
 
     /// Hands several records to the log, all or none. Returns the last record's LSN.
@@ -231,7 +340,7 @@ impl Shared {
         let prepared = records
             .iter()
             .zip(&mut payloads)
-            .map(|(record, payload)| record.encode(payload, at_ms))
+            .map(|(record, payload)| self.encode(record, payload, at_ms))
             .collect::<Result<Vec<_>>>()?;
         let accepted = self.commit.submit(
             Want::Durable,
@@ -408,25 +517,14 @@ impl<'a> NewRecord<'a> {
             content: &[],
         }
     }
+}
 
-    fn encode<'p>(&self, payload: &'p mut Vec<u8>, at_ms: u64) -> Result<Prepared<'p>>
-    where
-        'a: 'p,
-    {
-        let mut envelope = self.envelope.clone();
-        envelope.at_ms = at_ms;
-        payload.clear();
-        encode_payload(&envelope, self.content, payload).map_err(|e| Error::Invalid {
-            what: "envelope",
-            why: e.to_string(),
-        })?;
-        let len = self.content.len() as u32;
-        let prepared = Prepared::new(self.session, self.kind, envelope, len, payload);
-        Ok(Prepared {
-            condition: self.condition,
-            ..prepared
-        })
-    }
+/// Appends an envelope and a content to a payload.
+fn encode_part(envelope: &Envelope<'_>, content: &[u8], payload: &mut Vec<u8>) -> Result<()> {
+    encode_payload(envelope, content, payload).map_err(|e| Error::Invalid {
+        what: "envelope",
+        why: e.to_string(),
+    })
 }
 
 thread_local! {

@@ -21,7 +21,13 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn new(shared: Arc<Shared>, from: Lsn) -> Self {
         let edge = Lsn::new(shared.commit.durable());
-        let entries = LogEntries::new(shared.index.clone(), from, edge).only(shared.shown());
+        let entries = LogEntries::new(
+            shared.index.clone(),
+            shared.options.locksmith.clone(),
+            from,
+            edge,
+        )
+        .only(shared.shown());
         Subscription { shared, entries }
     }
 

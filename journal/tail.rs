@@ -8,7 +8,7 @@ use super::commit::{Admission, Stage};
 use super::segments::SegmentFile;
 use crate::error::{Error, Result};
 use crate::format::checksum::payload_checksum;
-use crate::format::frame::{BATCH_END, FrameHeader, IN_BATCH, frame_len};
+use crate::format::frame::{BATCH_END, BODY_VERSION, FrameHeader, IN_BATCH, frame_len};
 use crate::format::group::{GROUP_HEADER_LEN, GroupBuffer, MAX_BODY_LEN};
 use crate::format::ids::{Epoch, Lsn, Seq, SessionNo};
 use crate::format::segment::SEGMENT_DATA;
@@ -18,9 +18,6 @@ use crate::model::fold::Record;
 use crate::model::session::Standing;
 use crate::model::state::State;
 use crate::sync::{Arc, AtomicBool, Ordering};
-
-/// Version of the payload layout that this release writes.
-pub(crate) const BODY_VERSION: u8 = 1;
 
 /// Memory that an idle group buffer keeps.
 const KEEP_BYTES: usize = 4 << 20;
@@ -36,6 +33,8 @@ pub(crate) struct Prepared<'a> {
     pub content_len: u32,
     pub payload: &'a [u8],
     pub payload_check: u32,
+    /// How the payload is stored.
+    pub codec: u8,
 }
 
 impl<'a> Prepared<'a> {
@@ -55,6 +54,7 @@ impl<'a> Prepared<'a> {
             content_len,
             payload,
             payload_check,
+            codec: 0,
         }
     }
 }
@@ -362,7 +362,7 @@ impl Tail {
             epoch: self.epoch,
             kind: record.kind as u8,
             flags,
-            codec: 0,
+            codec: record.codec,
             body_version: BODY_VERSION,
         };
         self.stage.push(&header, record.payload);

@@ -6,6 +6,7 @@
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::body::BodyFault;
+use crate::format::fault::Fault;
 use crate::format::frame::Frame;
 use crate::format::group::Group;
 use crate::format::ids::{Epoch, Lsn, SegmentId, Seq, SessionNo};
@@ -54,8 +55,8 @@ pub struct Misfit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MisfitFault {
     /// The payload is stored in a way that this release does not know.
-    #[error("payload codec {0:#04x} is unknown")]
-    Codec(u8),
+    #[error(transparent)]
+    Coding(#[from] Fault),
     /// The payload's envelope does not decode.
     #[error(transparent)]
     Body(#[from] BodyFault),
@@ -164,9 +165,7 @@ impl Image {
 
     fn apply(&mut self, frame: &Frame<'_>, loc: Loc) -> std::result::Result<(), MisfitFault> {
         let header = &frame.header;
-        if header.codec != 0 {
-            return Err(MisfitFault::Codec(header.codec));
-        }
+        header.coding()?;
         let kind = Kind::try_from(header.kind).map_err(FoldFault::Kind)?;
         let (envelope, content) = decode_payload(frame.payload)?;
         let effect = self.state.apply(&Record {

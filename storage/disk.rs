@@ -25,6 +25,28 @@ pub(super) mod sys;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskStorage;
 
+impl DiskStorage {
+    /// Reads a file of at most `max` bytes that nobody but its owner may read or write.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if others may; `InvalidData` if it is longer, or no regular file.
+    pub fn read_secret(&self, path: &Path, max: usize) -> io::Result<Vec<u8>> {
+        let file = sys::open(path, OpenMode::Read)?;
+        if !sys::is_private(&file)? {
+            let why = "others than its owner may use it: make it private (chmod 600)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        let mut bytes = vec![0; max + 1];
+        let filled = sys::read_at(&file, &mut bytes, 0)?;
+        if filled > max {
+            let why = format!("more than {max} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+}
+
 /// An open regular file. Its `Debug` names the path where the system knows it.
 #[derive(Debug)]
 struct DiskFile {

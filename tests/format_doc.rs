@@ -18,7 +18,7 @@ use turnkeep::format::pack::PACK_FOOTER_MAGIC;
 use turnkeep::format::pack_block::{BLOCK_MAGIC, BlockCodec, MAX_BLOCK_LEN, TARGET_BLOCK_LEN};
 use turnkeep::format::segment::SEGMENT_DATA;
 use turnkeep::format::state::{EntryKind, STATE_FOOTER_MAGIC};
-use turnkeep::format::{frame, group, names, watermark};
+use turnkeep::format::{frame, group, names, seal, watermark};
 use turnkeep::model::event::{Envelope, Kind, MAX_ENVELOPE_BYTES, encode_payload};
 
 const DOCUMENT: &str = include_str!("../docs/FORMAT.md");
@@ -157,6 +157,9 @@ fn constants() -> BTreeMap<String, String> {
         ("`CLOSE`", group::CLOSE.to_string()),
         ("`RELOG`", group::RELOG.to_string()),
         ("`MAX_BODY_LEN`", group::MAX_BODY_LEN.to_string()),
+        ("`SEAL_HEADER_LEN`", seal::SEAL_HEADER_LEN.to_string()),
+        ("`TAG_LEN`", seal::TAG_LEN.to_string()),
+        ("`XCHACHA20_POLY1305`", seal::XCHACHA20_POLY1305.to_string()),
         ("`FRAME_ALIGN`", frame::FRAME_ALIGN.to_string()),
         ("`IN_BATCH`", frame::IN_BATCH.to_string()),
         ("`BATCH_END`", frame::BATCH_END.to_string()),

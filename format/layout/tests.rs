@@ -195,6 +195,18 @@ fn frame_header() {
     );
 }
 
+#[cfg(feature = "encryption")]
+#[test]
+fn sealed_content() {
+    use crate::format::seal::Key;
+    let key = Key::new([7; 32]);
+    let nonce = std::array::from_fn(|at| 0x40 + at as u8);
+    let mut bytes = vec![0; SEAL_HEADER_LEN];
+    assert!(key.seal(nonce, b"", &mut bytes, 0));
+    let fields: [(_, &[u8]); 2] = [("key_id", &key.id().0), ("nonce", &nonce)];
+    agree(&SEALED_CONTENT, &bytes[..SEAL_HEADER_LEN], &fields);
+}
+
 #[test]
 fn watermark_slot() {
     let bytes = Watermark {

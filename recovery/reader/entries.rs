@@ -126,9 +126,10 @@ impl ReaderLog {
     pub(super) fn new(reader: Reader, from: Lsn) -> Self {
         let (index, generation) = reader.index();
         let end = reader.durable_lsn();
+        let entries = LogEntries::new(index, reader.locksmith(), from, end);
         ReaderLog {
             reader,
-            entries: LogEntries::new(index, from, end),
+            entries,
             end,
             generation,
         }
@@ -154,7 +155,8 @@ impl ReaderLog {
     fn rebase(&mut self) {
         let (index, generation) = self.reader.index();
         self.generation = generation;
-        self.entries = LogEntries::new(index, self.entries.position(), self.end);
+        let (locksmith, from) = (self.reader.locksmith(), self.entries.position());
+        self.entries = LogEntries::new(index, locksmith, from, self.end);
     }
 }
 

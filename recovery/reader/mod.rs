@@ -32,6 +32,7 @@ use crate::journal::entries::{Entries, bounds, last, last_turns};
 use crate::journal::entry::Entry;
 use crate::journal::index::Index;
 use crate::journal::info::{OpenTurnInfo, SessionInfo};
+use crate::journal::keys::Locksmith;
 use crate::journal::options::Options;
 use crate::journal::queue::PendingInput;
 use crate::journal::turn_entries::TurnEntries;
@@ -65,6 +66,7 @@ impl Options {
         let shared = Shared {
             dir,
             key_window,
+            locksmith: self.locksmith,
             view,
         };
         Ok(Reader {
@@ -97,6 +99,7 @@ pub struct Reader {
 struct Shared {
     dir: Dir,
     key_window: usize,
+    locksmith: Locksmith,
     /// Held for as long as something is looked up, and while it goes on.
     view: RwLock<View>,
 }
@@ -270,6 +273,10 @@ impl Reader {
         (view.index.clone(), view.manifest.generation)
     }
 
+    fn locksmith(&self) -> Locksmith {
+        self.shared.locksmith.clone()
+    }
+
     /// After a read failed: makes sure that the newest manifest was looked at. Returns whether
     /// anything changed since the manifest of `generation`, so that it is worth another try.
     fn has_moved_on(&self, generation: u64) -> Result<bool> {
@@ -404,6 +411,7 @@ fn entries_now(
     holes: &[(Seq, Seq)],
 ) -> (Entries, u64) {
     let (index, generation) = reader.index();
-    let entries = Entries::new(index, session, from, to, holes.to_vec());
+    let locksmith = reader.locksmith();
+    let entries = Entries::new(index, locksmith, session, from, to, holes.to_vec());
     (entries, generation)
 }

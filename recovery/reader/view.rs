@@ -245,10 +245,8 @@ impl View {
                     .of_lsns(frame.header.lsn, frame.header.lsn.next())
                     .into()
             };
-            if frame.header.codec != 0 {
-                let codec = frame.header.codec;
-                return Err(misfit(format!("payload codec {codec:#04x} is unknown")));
-            }
+            let coding = frame.header.coding();
+            coding.map_err(|fault| misfit(fault.to_string()))?;
             let kind = Kind::try_from(frame.header.kind).map_err(FoldFault::Kind);
             let kind = kind.map_err(|fault| misfit(fault.to_string()))?;
             let (envelope, content) =

@@ -151,7 +151,7 @@ impl Gathered {
             return;
         }
         let known = event::Kind::try_from(frame.header.kind).is_ok();
-        if !known || frame.header.codec != 0 || decode_payload(frame.payload).is_err() {
+        if !known || frame.header.coding().is_err() || decode_payload(frame.payload).is_err() {
             self.take_header(&frame.header, frame.check);
             self.damage.push(Damage {
                 source: place.source,

@@ -6,6 +6,7 @@
 use super::gather::Found;
 use super::source::Fetch;
 use crate::error::{Error, Result};
+use crate::format::frame::BODY_VERSION;
 use crate::format::frame::{Frame, FrameHeader};
 use crate::format::group::{CLOSE, GROUP_HEADER_LEN, GroupBuffer, Place};
 use crate::format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SnapshotId};
@@ -16,7 +17,6 @@ use crate::format::segment::{SEGMENT_DATA, SegmentHeader};
 use crate::format::watermark::{CLEAN, Watermark};
 use crate::journal::options::Options;
 use crate::journal::segments::{adopt_spare, make_spare};
-use crate::journal::tail::BODY_VERSION;
 use crate::model::event::{Envelope, Kind, encode_payload};
 use crate::model::fold::Record;
 use crate::model::session::JOURNAL_SESSION;

@@ -22,6 +22,12 @@ pub fn open(path: &Path, mode: OpenMode) -> io::Result<fs::File> {
         .open(path)
 }
 
+/// Whether nobody but its owner may use the file: the access list of the folder decides, which is
+/// the user's own unless somebody changed it.
+pub fn is_private(_file: &fs::File) -> io::Result<bool> {
+    Ok(true)
+}
+
 pub fn create_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }

@@ -56,6 +56,12 @@ pub fn open(path: &Path, mode: OpenMode) -> io::Result<fs::File> {
     Ok(fs::File::from(fd))
 }
 
+/// Whether nobody but its owner may use the file.
+pub fn is_private(file: &fs::File) -> io::Result<bool> {
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+    Ok(!mode.intersects(Mode::RWXG | Mode::RWXO))
+}
+
 pub fn create_dir(path: &Path) -> io::Result<()> {
     rustix::fs::mkdir(path, DIR_MODE)?;
     // The set-group-id bit that some directories hand down does no harm.

@@ -30,10 +30,12 @@ const ROOT_FILES: [(&str, &[&str]); 3] = [("error", &["format"]), ("sync", &[]),
 const NARROWER: [(&str, &[&str]); 1] = [("storage", &["format", "model"])];
 
 /// Crates that one place alone may name, so that another can take their place.
-const NAMED_ONLY_IN: [(&str, &[&str]); 7] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 9] = [
     ("crc32fast", &["format/checksum.rs"]),
     ("bincode", &["format/body.rs"]),
     ("lz4_flex", &["format/pack_block.rs"]),
+    ("chacha20poly1305", &["format/seal.rs"]),
+    ("zeroize", &["format/seal.rs"]),
     ("memmap2", &["storage/mmap.rs"]),
     ("rustix", &["storage/"]),
     ("parking_lot", &["sync.rs"]),

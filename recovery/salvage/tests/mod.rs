@@ -7,6 +7,7 @@ mod whose;
 
 use super::*;
 use crate::format::checksum::payload_checksum;
+use crate::format::frame::BODY_VERSION;
 use crate::format::frame::{Frame, FrameHeader};
 use crate::format::ids::{Epoch, Seq};
 use crate::format::segment::SegmentHeader;
@@ -14,7 +15,6 @@ use crate::journal::batch::Batch;
 use crate::journal::entry::Entry;
 use crate::journal::handle::Journal;
 use crate::journal::shared::Durability;
-use crate::journal::tail::BODY_VERSION;
 use crate::journal::turn::Input;
 use crate::model::event::{self, Envelope, encode_payload};
 use crate::recovery::reader::Reader;
