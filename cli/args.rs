@@ -61,6 +61,17 @@ pub struct Global {
         value_hint = clap::ValueHint::DirPath
     )]
     pub journal: PathBuf,
+    /// Seal and open contents with the keys in this file (see `keygen`); the variable TURNKEEP_KEYS
+    /// sets it too.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TURNKEEP_KEYS",
+        hide_env = true,
+        value_hint = clap::ValueHint::FilePath
+    )]
+    pub keys: Option<PathBuf>,
     /// Print data as JSON, one object per line; failures too, on standard error.
     #[arg(long, global = true)]
     pub json: bool,
@@ -123,6 +134,11 @@ pub enum Command {
     /// Each line becomes one durable record; its log sequence number is printed when it is durable
     /// and not before. A line that was not acknowledged may be sent again.
     Append(Append),
+    /// Make a key file, for journals whose contents are sealed.
+    ///
+    /// What is sealed with a key can be read with that key alone: keep a copy of the file, and not
+    /// where the journal's backups are. A key file is never overwritten.
+    Keygen(Keygen),
     /// See the main job: kill -9 a journaling agent host again and again, and lose nothing.
     ///
     /// Starts a process that journals the turns of several sessions at full speed, kills it with
@@ -217,6 +233,24 @@ pub struct Log {
     /// Only records of this session; the beginning of its id will do.
     #[arg(long, value_name = "SESSION")]
     pub session: Option<String>,
+}
+
+/// Arguments of `keygen`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep keygen agents.keys
+  TURNKEEP_KEYS=agents.keys turnkeep import ~/.claude/projects
+  turnkeep keygen next.keys --rotate agents.keys      a new key before the old ones
+
+To drop a key, take its line out of the file.")]
+pub struct Keygen {
+    /// The file to make.
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// A key file whose keys go on opening what they sealed.
+    #[arg(long, value_name = "OLD", value_hint = clap::ValueHint::FilePath)]
+    pub rotate: Option<PathBuf>,
 }
 
 /// Arguments of `salvage`.

@@ -104,7 +104,7 @@ impl From<turnkeep::Error> for Failure {
     fn from(error: turnkeep::Error) -> Failure {
         use turnkeep::Error;
         let exit = match &error {
-            Error::Corrupt(_) => Exit::Corrupt,
+            Error::Corrupt(_) | Error::Tampered { .. } => Exit::Corrupt,
             Error::Locked { .. } => Exit::Held,
             Error::NotFound { .. }
             | Error::UnknownSession { .. }

@@ -3,7 +3,7 @@
 use crate::args::Cli;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
-use turnkeep::{Journal, Options, Reader, SessionInfo};
+use turnkeep::{Journal, KeyRing, Options, Reader, SessionInfo};
 
 /// How many ids are told when a beginning of one is not enough.
 const TOLD_IDS: usize = 5;
@@ -11,7 +11,7 @@ const TOLD_IDS: usize = 5;
 /// Opens the journal for writing, and says so if that was worth a word.
 pub fn open(cli: &Cli, options: Options, out: &Output) -> Result<Journal> {
     let path = &cli.global.journal;
-    let (journal, recovery) = options.open(path)?;
+    let (journal, recovery) = with_keys(cli, options)?.open(path)?;
     if recovery.created || !recovery.clean {
         out.say(format_args!("{}: {recovery}", path.display()));
     }
@@ -20,7 +20,21 @@ pub fn open(cli: &Cli, options: Options, out: &Output) -> Result<Journal> {
 
 /// Opens the journal for reading, beside whoever writes.
 pub fn read(cli: &Cli) -> Result<Reader> {
-    Ok(Journal::options().open_read_only(&cli.global.journal)?)
+    let options = with_keys(cli, Journal::options())?;
+    Ok(options.open_read_only(&cli.global.journal)?)
+}
+
+/// As [`read`], for commands that only show: what no key opens is shown as sealed.
+pub fn look(cli: &Cli) -> Result<Reader> {
+    let options = with_keys(cli, Journal::options())?.show_sealed(true);
+    Ok(options.open_read_only(&cli.global.journal)?)
+}
+
+fn with_keys(cli: &Cli, options: Options) -> Result<Options> {
+    Ok(match &cli.global.keys {
+        Some(file) => options.keys(KeyRing::read(file)?),
+        None => options,
+    })
 }
 
 /// Finds the session `wanted`, or the only one whose id begins so.

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Shows the records that the arguments ask for.
 pub fn run(cli: &Cli, args: &Log, out: &mut Output) -> Result<Exit> {
-    let reader = journal::read(cli)?;
+    let reader = journal::look(cli)?;
     let sessions = reader.sessions()?;
     let only = match &args.session {
         Some(wanted) => Some(journal::find(&sessions, wanted)?.no),

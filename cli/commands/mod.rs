@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod import;
 mod journal;
+mod keygen;
 mod log;
 mod salvage;
 mod sessions;
@@ -32,6 +33,7 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Compact(args) => compact::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),
         Command::Append(args) => append::run(cli, args, out),
+        Command::Keygen(args) => keygen::run(args, out),
         Command::Demo(args) => demo::run(args, out),
         Command::DemoHost(args) => demo::run_host(cli, args),
         Command::Completions(args) => {

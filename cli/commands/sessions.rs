@@ -21,7 +21,7 @@ struct SessionJson<'s> {
 
 /// Lists the sessions, oldest first.
 pub fn run(cli: &Cli, args: &Sessions, out: &mut Output) -> Result<Exit> {
-    let sessions = journal::read(cli)?.sessions()?;
+    let sessions = journal::look(cli)?.sessions()?;
     let ids: HashMap<_, _> = sessions.iter().map(|s| (s.no, s.id.as_str())).collect();
     let parent = |info: &SessionInfo| info.parent.and_then(|no| ids.get(&no).copied());
     // The journal's own session is not a host's.

@@ -11,7 +11,7 @@ use turnkeep::{Entry, Kind, ReaderSession, Seq, SessionInfo};
 
 /// Shows the session that the arguments name.
 pub fn run(cli: &Cli, args: &Show, out: &mut Output) -> Result<Exit> {
-    let reader = journal::read(cli)?;
+    let reader = journal::look(cli)?;
     let sessions = reader.sessions()?;
     let info = journal::find(&sessions, &args.session)?;
     let session = reader.session(&info.id)?;

@@ -30,7 +30,7 @@ struct StatJson {
 /// Tells how the journal stands, as far as it is durable.
 pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
     let path = &cli.global.journal;
-    let reader = journal::read(cli)?;
+    let reader = journal::look(cli)?;
     let counted = reader.stat()?;
     let sessions = reader.sessions()?;
     let stat = StatJson {

@@ -44,6 +44,9 @@ pub struct EntryJson<'e> {
     refs: &'e [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<Extra<'e>>,
+    /// The key that would open the content, which is as it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
     #[serde(flatten)]
     content: Content<'e>,
 }
@@ -91,6 +94,7 @@ impl<'e> EntryJson<'e> {
                     Err(_) => Extra::Bytes(Content::of(extra)),
                 }),
             },
+            sealed: entry.sealed.map(|key| key.to_string()),
             content: Content::of(&entry.content),
         }
     }
@@ -162,6 +166,9 @@ fn text(entry: &Entry, note: Option<&Note>) -> String {
     let damage = note.and_then(|note| note.damage.as_deref());
     if let Some(damage) = damage {
         return format!("[{damage}]");
+    }
+    if let Some(key) = entry.sealed {
+        return format!("[{} bytes, sealed with {key}]", entry.content.len());
     }
     if entry.kind == Kind::Put {
         return format!("[{} bytes]", entry.content.len());

@@ -13,6 +13,7 @@ pub fn turnkeep(args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("TURNKEEP_JOURNAL")
+        .env_remove("TURNKEEP_KEYS")
         .stdin(Stdio::null());
     command
 }
