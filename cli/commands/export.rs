@@ -79,8 +79,13 @@ fn into_folder(
         let whole = folder.join(&below);
         let failed = |e: &io::Error| Failure::io("write", &whole, e);
         let mut file = BufWriter::new(file);
-        let written = exported.write(&mut file, failed)?;
-        file.flush().map_err(|e| failed(&e))?;
+        let written = exported
+            .write(&mut file, failed)
+            .and_then(|written| file.flush().map_err(|e| failed(&e)).map(|()| written));
+        let written = written.inspect_err(|_| {
+            // Half a file under its whole name would be taken for it.
+            let _ = fs::remove_file(&whole);
+        })?;
         (files, bytes) = (files + 1, bytes + written.bytes);
         if let Some(cursor) = &exported.cursor
             && below != Path::new(&cursor.source)
