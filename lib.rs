@@ -111,6 +111,7 @@ pub use recovery::{
     VerifyReport, salvage, salvage_on, search, search_on, verify, verify_on, verify_segment,
 };
 pub use snapshot::checkpoint::SnapshotInfo;
+pub use snapshot::close::Drained;
 pub use snapshot::compaction::Compaction;
 pub use snapshot::plan::CompactionPlan;
 pub use snapshot::stat::{FileCount, Files, Stat};

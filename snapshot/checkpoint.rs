@@ -1,8 +1,7 @@
 //! Checkpoints: a snapshot without a pack, so that opening has nothing to replay.
 //!
 //! A checkpoint stores the fold and the place of every record that is in no pack, up to the
-//! durable edge. It moves no record, so it costs what sessions and unpacked places cost. Closing
-//! ends with one.
+//! durable edge. It moves no record, so it costs what sessions and unpacked places cost.
 
 use super::plan::Survey;
 use super::publish::{Draft, reclaim};
@@ -72,34 +71,10 @@ impl Journal {
         }
         checkpoint(&self.shared)
     }
-
-    /// Closes the journal: everything accepted becomes durable, the log says that it ends here,
-    /// and a checkpoint saves the next opening from replaying it. Then the lock is released,
-    /// whatever is returned. Waits for a compaction that runs.
-    ///
-    /// # Errors
-    /// [`Error::Poisoned`] or [`Error::Io`] if something accepted may not be durable;
-    /// [`Error::NoSpace`], [`Error::Io`] or [`Error::Corrupt`] if only the checkpoint failed,
-    /// which costs nothing but time at the next opening. [`Error::Closed`].
-    pub fn close(self) -> Result<()> {
-        let shared = &*self.shared;
-        shared.commit.check_home()?;
-        let compacting = shared.compacting.lock();
-        let closed = shared
-            .commit
-            .close()
-            .and_then(|()| shared.commit.with_writer(|writer| writer.close()))
-            .and_then(|()| checkpoint(shared).map(|_| ()));
-        drop(compacting);
-        if !matches!(closed, Err(Error::Closed)) {
-            shared.shut();
-        }
-        closed
-    }
 }
 
 /// Makes a snapshot of everything accepted so far. The caller holds the lock for it.
-fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
+pub(super) fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
     shared.commit.flush()?;
     let durable = Lsn::new(shared.commit.durable());
     let mut draft = Draft::new(shared);
