@@ -1,5 +1,7 @@
 //! The command line: every command, its options and its help.
 
+pub mod upkeep;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ pub const DEFAULT_JOURNAL: &str = "agents.journal";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all is well
-  1  something was lost, damage was found, or something else failed
+  1  something was lost or found that somebody must see to, or something else failed
   2  the arguments make no sense
   3  the journal is corrupt; nothing was changed
   4  another process holds the journal
@@ -114,6 +116,12 @@ pub enum Command {
     Stat,
     /// Read every byte and check it; change none.
     Verify,
+    /// Tell what somebody should know of: turns, queue, files, snapshots; change nothing.
+    ///
+    /// Takes no lock, so it works while a host writes. Each finding has a code that stays, a
+    /// severity (note, warning, damage) and a category (ok, repairable, manual), and says what to
+    /// do. Exits with 0 if there is nothing to do, with 1 if there is, with 3 for damage.
+    Audit(upkeep::Audit),
     /// Keep everything that is whole in a damaged journal.
     ///
     /// For a journal that does not open because something acknowledged is damaged. Makes a new

@@ -130,7 +130,7 @@ pub(super) fn load_base(dir: &Dir, found: &catalog::Found, key_window: usize) ->
 }
 
 /// What the watermark page says, if it says anything.
-pub(super) fn read_watermark(
+pub(crate) fn read_watermark(
     dir: &Dir,
     journal: JournalId,
 ) -> std::result::Result<Watermark, String> {

@@ -7,7 +7,7 @@
 //! Files are created with mode 0600 and directories with 0700 whatever the umask says: a
 //! transcript is nobody else's business.
 
-use super::{DirEntry, File, Lock, LockError, Map, OpenMode, Page, Storage, lock, mmap};
+use super::{DirEntry, File, Lock, LockError, Map, Meta, OpenMode, Page, Storage, lock, mmap};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -96,6 +96,14 @@ impl Storage for DiskStorage {
 
     fn overwrites_in_place(&self, path: &Path) -> bool {
         sys::overwrites_in_place(path)
+    }
+
+    fn meta(&self, path: &Path) -> io::Result<Meta> {
+        sys::meta(path)
+    }
+
+    fn restrict(&self, path: &Path) -> io::Result<()> {
+        sys::restrict(path)
     }
 
     fn entropy(&self) -> io::Result<[u8; 16]> {

@@ -1,7 +1,7 @@
 //! The only door to the operating system.
 //!
 //! Everything the engine does to a disk goes through [`Storage`] and [`File`]:
-//! about ten operations, each documented with what it promises after a power
+//! about a dozen operations, each documented with what it promises after a power
 //! loss. [`disk`] is the real one; `sim` (feature `sim`) is a seeded disk that
 //! loses power, tears sectors, fails syncs and fills up. [`mod@publish`] puts a whole
 //! file in place, or nothing.
@@ -137,6 +137,28 @@ pub struct DirEntry {
     pub is_file: bool,
 }
 
+/// What a name leads to, without following a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+/// What is known of a name without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// What it is.
+    pub kind: FileKind,
+    /// Who may do what with it, as the nine bits of Unix; `None` where there are none.
+    pub mode: Option<u32>,
+}
+
 /// A disk.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Creates one directory with mode 0700. Durable only after the parent was synced.
@@ -173,6 +195,21 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Whether overwriting blocks in place is what the file system does. False on
     /// copy-on-write file systems, where reusing segments gains nothing.
     fn overwrites_in_place(&self, path: &Path) -> bool;
+
+    /// What stands at `path`, which is not followed if it is a link. Fails with `Unsupported`
+    /// where that cannot be told.
+    fn meta(&self, path: &Path) -> io::Result<Meta> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes away whatever others than the owner may do with the file or directory at `path`;
+    /// never through a link, and nothing else is touched. Fails with `Unsupported` where there
+    /// are no such rights.
+    fn restrict(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// 16 random bytes.
     fn entropy(&self) -> io::Result<[u8; 16]>;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod append;
+mod audit;
 mod compact;
 mod demo;
 mod export;
@@ -29,6 +30,7 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Log(args) => log::run(cli, args, out),
         Command::Stat => stat::run(cli, out),
         Command::Verify => verify::run(cli, out),
+        Command::Audit(args) => audit::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),

@@ -26,8 +26,10 @@ pub use entries::{ReaderEntries, ReaderLog};
 pub use follow::Follow;
 
 use super::create::{prepare_directory, refuse_records};
+use super::open::read_watermark;
 use crate::error::{Error, Result};
-use crate::format::ids::{Lsn, SegmentId, Seq, SessionNo};
+use crate::format::ids::{Epoch, Lsn, SegmentId, Seq, SessionNo};
+use crate::format::watermark::CLEAN;
 use crate::journal::entries::{Entries, bounds, last, last_turns};
 use crate::journal::entry::Entry;
 use crate::journal::index::Index;
@@ -37,6 +39,7 @@ use crate::journal::options::Options;
 use crate::journal::queue::PendingInput;
 use crate::journal::turn_entries::TurnEntries;
 use crate::model::session::SessionState;
+use crate::model::state::State;
 use crate::snapshot::checkpoint::SnapshotInfo;
 use crate::snapshot::stat::{Files, Stat};
 use crate::storage::dir::Dir;
@@ -267,6 +270,17 @@ impl Reader {
         Ok(())
     }
 
+    /// Looks at the fold, and at what is known of the latest writer.
+    pub(crate) fn fold<T>(&self, look: impl FnOnce(&State, Writer) -> T) -> T {
+        let view = self.shared.view.read();
+        let mark = read_watermark(&self.shared.dir, view.manifest.journal).ok();
+        let end = (view.point.segment, view.point.offset);
+        let has_closed = mark
+            .is_some_and(|mark| mark.flags & CLEAN != 0 && (mark.segment, mark.end_offset) == end);
+        let epoch = view.epoch;
+        look(&view.state, Writer { epoch, has_closed })
+    }
+
     /// The index in force, and the generation of the manifest that it goes back to.
     fn index(&self) -> (Arc<RwLock<Index>>, u64) {
         let view = self.shared.view.read();
@@ -288,6 +302,25 @@ impl Reader {
             self.reload()?;
         }
         Ok(true)
+    }
+}
+
+/// What can be known of the latest writer without its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    pub epoch: Epoch,
+    /// It has closed the journal, so it is gone for certain. If not, nobody can tell from here.
+    pub has_closed: bool,
+}
+
+impl Writer {
+    /// As whom to look at turns and claims: as the latest writer, or as the one after it if the
+    /// latest is known to be gone.
+    pub fn now(self, is_gone: bool) -> Epoch {
+        match is_gone || self.has_closed {
+            true => self.epoch.next(),
+            false => self.epoch,
+        }
     }
 }
 

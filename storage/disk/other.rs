@@ -4,7 +4,7 @@
 //! synced, so [`sync_dir`] only checks that it is one. Access rights are inherited from the
 //! directory above.
 
-use super::super::{DirEntry, OpenMode};
+use super::super::{DirEntry, FileKind, Meta, OpenMode};
 use super::{drain, fill, not_a_regular_file};
 use std::fs;
 use std::io;
@@ -48,6 +48,23 @@ pub fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
         });
     }
     Ok(entries)
+}
+
+pub fn meta(path: &Path) -> io::Result<Meta> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    Ok(Meta {
+        kind: match kind {
+            _ if kind.is_file() => FileKind::File,
+            _ if kind.is_dir() => FileKind::Dir,
+            _ if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Other,
+        },
+        mode: None,
+    })
+}
+
+pub fn restrict(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub fn sync_dir(path: &Path) -> io::Result<()> {

@@ -233,3 +233,35 @@ mod unix {
         );
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_name_is_described_without_following_it_and_restricted_without_touching_its_bytes() {
+    use super::super::{FileKind, Meta};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    fs::write(&file, b"bytes").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+    symlink(&file, &link).unwrap();
+    let meta = |path: &Path| DiskStorage.meta(path).unwrap();
+    let wide = Meta {
+        kind: FileKind::File,
+        mode: Some(0o664),
+    };
+    assert_eq!(meta(&file), wide);
+    assert_eq!(meta(&link).kind, FileKind::Link);
+    assert!(DiskStorage.restrict(&link).is_err());
+    assert_eq!(meta(&file), wide, "the link was not followed");
+    DiskStorage.restrict(&file).unwrap();
+    assert_eq!(meta(&file).mode, Some(0o600));
+    assert_eq!(fs::read(&file).unwrap(), b"bytes");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    DiskStorage.restrict(&dir.path().join(".")).unwrap();
+    let dir = meta(dir.path());
+    assert_eq!((dir.kind, dir.mode), (FileKind::Dir, Some(0o700)));
+    assert_eq!(
+        kind(DiskStorage.meta(&file.join("x"))),
+        io::ErrorKind::NotADirectory
+    );
+}

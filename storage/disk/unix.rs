@@ -1,6 +1,6 @@
 //! Unix: descriptors never inherited, links never followed, pipes never waited for.
 
-use super::super::{DirEntry, OpenMode};
+use super::super::{DirEntry, FileKind, Meta, OpenMode};
 use super::{drain, fill, not_a_regular_file};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -109,6 +109,27 @@ pub fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
         });
     }
     Ok(entries)
+}
+
+pub fn meta(path: &Path) -> io::Result<Meta> {
+    let stat = rustix::fs::lstat(path)?;
+    Ok(Meta {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Dir,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
+        },
+        mode: Some(Mode::from_raw_mode(stat.st_mode).bits() & 0o777),
+    })
+}
+
+pub fn restrict(path: &Path) -> io::Result<()> {
+    // Through a descriptor, so that a link which takes the name meanwhile is not followed.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    Ok(rustix::fs::fchmod(&fd, mode & !(Mode::RWXG | Mode::RWXO))?)
 }
 
 pub fn sync_dir(path: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// The rooms, from left to right, and what each may use besides the rooms to its left.
-const LINE: [(&str, &[&str]); 6] = [
+const LINE: [(&str, &[&str]); 7] = [
     // Bytes have faults of their own; a broken variant may be switched on anywhere.
     ("format", &["error", "sabotage"]),
     ("model", &["error", "sabotage"]),
@@ -20,6 +20,7 @@ const LINE: [(&str, &[&str]); 6] = [
     ("journal", &["error", "sync", "sabotage"]),
     ("snapshot", &["error", "sync", "sabotage"]),
     ("recovery", &["error", "sync", "sabotage"]),
+    ("audit", &["error", "sync", "sabotage"]),
 ];
 
 /// Files of the root that rooms use, and what they may use themselves. An error names places in

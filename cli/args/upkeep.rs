@@ -1,0 +1,80 @@
+//! Arguments of the commands that look after a journal: what should be known of it, and what
+//! may be done about it.
+
+use clap::Args;
+use std::time::Duration;
+
+/// Reads an age: `90s`, `15m`, `2h`, `7d`.
+pub fn age(text: &str) -> Result<Duration, String> {
+    let expected = || "an age is a number and s, m, h or d, such as 2h".to_owned();
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let seconds = number.checked_mul(unit).ok_or_else(expected)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Arguments of `audit`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep audit                                      read everything, change nothing
+  turnkeep audit --quick                              sessions, turns, queue; not every byte
+  turnkeep audit --stopped                            after a crash, before the host is started
+  turnkeep audit --json | jq -r '.findings[] | select(.category == \"manual\").what'
+
+docs/AUDIT.md lists the codes.")]
+pub struct Audit {
+    /// Do not read every byte; costs what listing the sessions costs.
+    #[arg(long)]
+    pub quick: bool,
+    /// No host runs: what the latest one left unfinished is left for good.
+    #[arg(long)]
+    pub stopped: bool,
+    /// An open turn without a record for this long is overdue.
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = age)]
+    pub unfinished_after: Duration,
+    /// Input that waits for this long is overdue.
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = age)]
+    pub waiting_after: Duration,
+    /// The disk is low on space below this.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub low_space: u64,
+    /// List at most this many findings; all are counted.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub max: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_numbers_with_a_unit() {
+        let seconds = |text| age(text).map(|age| age.as_secs());
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("15m"), Ok(900));
+        assert_eq!(seconds("2h"), Ok(7200));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        for wrong in [
+            "",
+            "2",
+            "h",
+            "2 h",
+            "2w",
+            "-1h",
+            "1.5h",
+            "99999999999999999999d",
+            "ü",
+        ] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert!(age("999999999999999999d").is_err(), "more than any clock");
+    }
+}

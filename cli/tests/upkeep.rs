@@ -1,0 +1,73 @@
+//! The commands that look after a journal: what they print, and how they end.
+
+mod support;
+
+use support::{Bench, objects, text};
+use turnkeep::{Input, Journal};
+
+/// A journal that a host left when it died, with a turn that it was at work on.
+fn left_behind() -> Bench {
+    let bench = Bench::new();
+    let (journal, _) = Journal::open(bench.journal()).expect("opens");
+    let session = journal.session("agent-7").expect("opens");
+    let input = Input::user("the secret plan").actor("ann");
+    let mut turn = session.begin(input).expect("begins").owner("w1");
+    turn.started().expect("starts");
+    let call = turn.call("c1", "shell", "{\"cmd\":\"ls\"}").expect("calls");
+    call.wait().expect("is durable");
+    bench
+}
+
+#[test]
+fn an_audit_ends_with_one_if_there_is_something_to_see_to() {
+    let bench = left_behind();
+    let before = bench.json(&["log"]);
+    let got = bench.run(&["audit"]);
+    assert_eq!(got.status.code(), Some(0), "{}", text(&got.stdout));
+    assert!(text(&got.stdout).contains("[turn.open] session agent-7"));
+    let got = bench.run(&["audit", "--stopped", "--json"]);
+    assert_eq!(got.status.code(), Some(1));
+    let report = &objects(&got.stdout)[0];
+    let finding = &report["findings"][0];
+    assert_eq!(finding["code"], "turn.writer-gone");
+    assert_eq!(finding["severity"], "warning");
+    assert_eq!(finding["category"], "repairable");
+    assert_eq!(finding["session"], "agent-7");
+    assert_eq!(finding["turn"], 2);
+    assert!(
+        finding["todo"]
+            .as_str()
+            .is_some_and(|todo| todo.contains("attempt"))
+    );
+    assert_eq!(report["counts"]["turn.open-calls"], 1);
+    assert_eq!(report["worst"], "warning");
+    let said = text(&got.stdout);
+    assert!(!said.contains("secret"), "no content is told: {said}");
+    let got = bench.run(&["audit", "--quick", "--unfinished-after", "0s"]);
+    assert_eq!(got.status.code(), Some(1));
+    assert!(text(&got.stdout).contains("turn.overdue"));
+    let got = bench.run(&["audit", "--stopped", "--max", "1"]);
+    assert!(
+        text(&got.stdout).contains("and 2 more"),
+        "{}",
+        text(&got.stdout)
+    );
+    assert_eq!(bench.json(&["log"]), before, "looking changes nothing");
+    let said = bench.fails(2, &["audit", "--unfinished-after", "soon"]);
+    assert!(said.contains("such as 2h"), "{said}");
+}
+
+#[test]
+fn an_audit_of_damage_ends_with_three_and_of_no_journal_with_five() {
+    let bench = left_behind();
+    bench.feed(&["append", "after"], b"x\n");
+    let segment = bench.journal().join("00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("reads");
+    bytes[4096 + 100] ^= 0x40;
+    std::fs::write(&segment, bytes).expect("writes");
+    let got = bench.run(&["audit", "--json"]);
+    assert_eq!(got.status.code(), Some(3), "{}", text(&got.stdout));
+    assert_eq!(objects(&got.stdout)[0]["findings"][0]["severity"], "damage");
+    let said = Bench::new().fails(5, &["audit"]);
+    assert!(said.contains("no journal at"), "{said}");
+}
