@@ -2,6 +2,7 @@
 //!
 //! - [`codes`]: what can be found; [`report`]: what was
 //! - `files`, `sessions`: looking at the directory, at what the records say
+//! - [`explain`]: the life of one session
 //!
 //! Promises:
 //! - An audit takes no lock and changes nothing, also beside a writer that appends and compacts.
@@ -14,11 +15,13 @@
 //! Uses what every host may use, and of `recovery` the fold that its readers have.
 
 pub mod codes;
+pub mod explain;
 mod files;
 pub mod report;
 mod sessions;
 
 pub use codes::{Category, Code};
+pub use explain::{Deleted, Explanation, Stamp};
 pub use report::{AuditFinding, AuditReport};
 
 use crate::error::{Error, Result};

@@ -122,6 +122,12 @@ pub enum Command {
     /// severity (note, warning, damage) and a category (ok, repairable, manual), and says what to
     /// do. Exits with 0 if there is nothing to do, with 1 if there is, with 3 for damage.
     Audit(upkeep::Audit),
+    /// Tell the life of one session: every stamp in order, what is missing, what to do.
+    ///
+    /// When it was created, turns with their attempts, owners and ends, queued input, what was
+    /// cleared, repaired or found by a watchdog. What was said is only counted. Takes no lock and
+    /// changes nothing.
+    Explain(upkeep::Explain),
     /// Keep everything that is whole in a damaged journal.
     ///
     /// For a journal that does not open because something acknowledged is damaged. Makes a new

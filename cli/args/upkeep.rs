@@ -51,6 +51,27 @@ pub struct Audit {
     pub max: usize,
 }
 
+/// Arguments of `explain`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep explain agent-7f3a                         its life, what is missing, what to do
+  turnkeep explain agent-7f3a --stopped               after a crash, before the host is started
+  turnkeep explain agent-7f3a --content               with what was said; the default tells lengths")]
+pub struct Explain {
+    /// The session's id, as `sessions` lists it, or the beginning of one; also of a deleted one.
+    pub session: String,
+    /// With the host's content, record by record.
+    #[arg(long, overrides_with = "no_content")]
+    pub content: bool,
+    /// Without the host's content. This is the default.
+    #[arg(long, overrides_with = "content")]
+    pub no_content: bool,
+    /// No host runs: what the latest one left unfinished is left for good.
+    #[arg(long)]
+    pub stopped: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ mod append;
 mod audit;
 mod compact;
 mod demo;
+mod explain;
 mod export;
 mod import;
 mod journal;
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Stat => stat::run(cli, out),
         Command::Verify => verify::run(cli, out),
         Command::Audit(args) => audit::run(cli, args, out),
+        Command::Explain(args) => explain::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),

@@ -61,9 +61,11 @@ enum Extra<'e> {
 
 /// A host's bytes: a string if they are one, so that nothing is lost in either case.
 #[derive(Debug, Serialize)]
-enum Content<'e> {
+pub enum Content<'e> {
+    /// They are text.
     #[serde(rename = "content")]
     Text(&'e str),
+    /// They are not.
     #[serde(rename = "content_base64")]
     Bytes(String),
 }
@@ -101,7 +103,8 @@ impl<'e> EntryJson<'e> {
 }
 
 impl<'e> Content<'e> {
-    fn of(bytes: &'e [u8]) -> Content<'e> {
+    /// Describes `bytes`.
+    pub fn of(bytes: &'e [u8]) -> Content<'e> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Content::Text(text),
             Err(_) => Content::Bytes(base64(bytes)),

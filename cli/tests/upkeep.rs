@@ -71,3 +71,41 @@ fn an_audit_of_damage_ends_with_three_and_of_no_journal_with_five() {
     let said = Bench::new().fails(5, &["audit"]);
     assert!(said.contains("no journal at"), "{said}");
 }
+
+#[test]
+fn a_session_is_explained_without_its_content_unless_asked() {
+    let bench = left_behind();
+    let got = bench.good(&["explain", "agent", "--stopped"]);
+    let said = text(&got);
+    assert!(
+        said.contains("turn started, turn 2, attempt 1 by w1"),
+        "{said}"
+    );
+    assert!(
+        said.contains("[turn.writer-gone] session agent-7 turn 2"),
+        "{said}"
+    );
+    assert!(!said.contains("secret") && !said.contains("cmd"), "{said}");
+    let told = bench.json(&["explain", "agent-7"]);
+    assert_eq!(told[1]["kind"], "turn_submitted");
+    assert_eq!(
+        (&told[1]["who"], &told[1]["bytes"]),
+        (&"ann".into(), &15.into())
+    );
+    assert_eq!(told[1].get("content"), None);
+    assert_eq!(told.last().expect("a line")["explanation"]["records"], 4);
+    let told = bench.json(&["explain", "agent-7", "--content"]);
+    assert_eq!(told[1]["content"], "the secret plan");
+    let got = bench.good(&["explain", "agent-7", "--content"]);
+    assert!(text(&got).contains("the secret plan"));
+    bench.fails(5, &["explain", "nobody"]);
+    let (journal, _) = Journal::open(bench.journal()).expect("opens");
+    journal
+        .find("agent-7")
+        .expect("is there")
+        .delete()
+        .expect("is deleted");
+    drop(journal);
+    let told = bench.json(&["explain", "agent-7"]);
+    assert_eq!(told[0]["explanation"]["deleted"]["generation"], 1);
+}

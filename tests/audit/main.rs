@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod document;
+mod explain;
 mod findings;
 
 use std::collections::BTreeMap;
