@@ -78,7 +78,7 @@ mod snapshot;
 pub mod storage;
 mod sync;
 
-pub use audit::{Audit, AuditFinding, AuditReport, Explanation, Stamp};
+pub use audit::{Audit, AuditFinding, AuditReport, Explanation, IdleSession, Stamp, Verdict};
 pub use error::{Corruption, Error, Result};
 pub use format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo, SnapshotId};
 #[cfg(feature = "encryption")]

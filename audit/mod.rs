@@ -2,7 +2,7 @@
 //!
 //! - [`codes`]: what can be found; [`report`]: what was
 //! - `files`, `sessions`: looking at the directory, at what the records say
-//! - [`explain`]: the life of one session
+//! - [`explain`]: the life of one session; [`idle`]: sessions in which nothing is done
 //!
 //! Promises:
 //! - An audit takes no lock and changes nothing, also beside a writer that appends and compacts.
@@ -17,11 +17,14 @@
 pub mod codes;
 pub mod explain;
 mod files;
+pub mod idle;
+mod interrupt;
 pub mod report;
 mod sessions;
 
 pub use codes::{Category, Code};
 pub use explain::{Deleted, Explanation, Stamp};
+pub use idle::{IDLE, IdleSession, Verdict};
 pub use report::{AuditFinding, AuditReport};
 
 use crate::error::{Error, Result};

@@ -128,6 +128,10 @@ pub enum Command {
     /// cleared, repaired or found by a watchdog. What was said is only counted. Takes no lock and
     /// changes nothing.
     Explain(upkeep::Explain),
+    /// List the sessions in which nothing was done for long, and interrupt their turns if asked.
+    ///
+    /// What the engine or its keeper does (repairs, interruptions, claims) is no activity.
+    Idle(upkeep::Idle),
     /// Keep everything that is whole in a damaged journal.
     ///
     /// For a journal that does not open because something acknowledged is damaged. Makes a new

@@ -31,6 +31,8 @@ pub struct SessionInfo {
     pub created_ms: u64,
     /// When something last happened in it; maintenance does not count.
     pub active_ms: u64,
+    /// The record of that.
+    pub active_lsn: Lsn,
     /// Its newest record.
     pub last_lsn: Lsn,
 }
@@ -53,6 +55,7 @@ impl SessionInfo {
             keys: state.values.len() as u32,
             created_ms: state.created_ms,
             active_ms: state.active_ms,
+            active_lsn: state.active_lsn,
             last_lsn: state.last_lsn,
         }
     }

@@ -72,6 +72,26 @@ pub struct Explain {
     pub stopped: bool,
 }
 
+/// Arguments of `idle`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep idle --older-than 2h                       nothing was done in them for two hours
+  turnkeep idle --older-than 1d --open                with a turn that began a day ago, done or not
+  turnkeep idle --older-than 2h --interrupt           end their open turns, with the evidence")]
+pub struct Idle {
+    /// How long ago the latest activity was, at least; with --open, the beginning of a turn.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Duration,
+    /// Sessions with a turn that has been open for so long, whatever is done in them.
+    #[arg(long)]
+    pub open: bool,
+    /// Interrupt the open turns of the idle sessions. Each record holds what the verdict rests
+    /// on. Refused while a host holds the journal: it has the same call.
+    #[arg(long, conflicts_with = "open")]
+    pub interrupt: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

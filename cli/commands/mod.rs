@@ -6,6 +6,7 @@ mod compact;
 mod demo;
 mod explain;
 mod export;
+mod idle;
 mod import;
 mod journal;
 mod keygen;
@@ -33,6 +34,7 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Verify => verify::run(cli, out),
         Command::Audit(args) => audit::run(cli, args, out),
         Command::Explain(args) => explain::run(cli, args, out),
+        Command::Idle(args) => idle::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),

@@ -8,6 +8,17 @@ pub fn utc(unix_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// Writes a span of time by its largest unit: `90 s` as `1 m`.
+pub fn age(ms: u64) -> String {
+    let seconds = ms / 1000;
+    for (unit, len) in [("d", 86_400), ("h", 3600), ("m", 60)] {
+        if seconds >= len {
+            return format!("{} {unit}", seconds / len);
+        }
+    }
+    format!("{seconds} s")
+}
+
 /// Year, month and day of a day counted from 1970-01-01, by the Gregorian calendar.
 fn date(days: u64) -> (u64, u64, u64) {
     // Counted from 0000-03-01, a year ends with its leap day and months have a pattern.
@@ -29,6 +40,12 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_read_by_their_largest_unit() {
+        let ages = [999, 59_999, 90_000, 7_200_000, 200_000_000].map(age);
+        assert_eq!(ages, ["0 s", "59 s", "1 m", "2 h", "2 d"]);
+    }
 
     #[test]
     fn times_read_as_in_a_calendar() {

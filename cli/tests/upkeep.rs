@@ -109,3 +109,47 @@ fn a_session_is_explained_without_its_content_unless_asked() {
     let told = bench.json(&["explain", "agent-7"]);
     assert_eq!(told[0]["explanation"]["deleted"]["generation"], 1);
 }
+
+#[test]
+fn idle_sessions_are_listed_and_interrupted_with_evidence() {
+    let bench = left_behind();
+    let listed = bench.json(&["idle", "--older-than", "0s"]);
+    assert_eq!(listed[0]["id"], "agent-7");
+    assert_eq!(listed[0]["open_turns"], 1);
+    assert!(listed[0]["idle_ms"].is_u64() && listed[0]["open_ms"].is_u64());
+    assert_eq!(bench.json(&["idle", "--older-than", "2h"]).len(), 0);
+    assert_eq!(
+        bench.json(&["idle", "--older-than", "0s", "--open"]).len(),
+        1
+    );
+    let got = bench.good(&["idle", "--older-than", "0s"]);
+    assert!(text(&got).starts_with("SESSION"), "{}", text(&got));
+    assert_eq!(
+        bench
+            .json(&["idle", "--older-than", "2h", "--interrupt"])
+            .len(),
+        0
+    );
+    let verdicts = bench.json(&["idle", "--older-than", "0s", "--interrupt"]);
+    assert_eq!(verdicts[0]["turn"], 2);
+    assert_eq!(verdicts[0]["cause"], "writer_gone");
+    assert_eq!(
+        bench
+            .json(&["idle", "--older-than", "0s", "--interrupt"])
+            .len(),
+        0
+    );
+    let told = bench.json(&["explain", "agent-7"]);
+    let ends = told
+        .iter()
+        .find(|stamp| stamp["kind"] == "turn_interrupted");
+    let evidence = ends.expect("it ended")["evidence"]
+        .as_str()
+        .expect("text")
+        .to_owned();
+    let evidence: serde_json::Value = serde_json::from_str(&evidence).expect("JSON");
+    assert_eq!(evidence["threshold_ms"], 0);
+    assert_eq!(evidence["judged_by"], 3, "two came before it: {evidence}");
+    bench.fails(2, &["idle"]);
+    bench.fails(2, &["idle", "--older-than", "1h", "--open", "--interrupt"]);
+}

@@ -281,6 +281,11 @@ impl Reader {
         look(&view.state, Writer { epoch, has_closed })
     }
 
+    /// Now, by the clock of its disk.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.shared.dir.storage().unix_ms()
+    }
+
     /// The index in force, and the generation of the manifest that it goes back to.
     fn index(&self) -> (Arc<RwLock<Index>>, u64) {
         let view = self.shared.view.read();

@@ -98,7 +98,7 @@ fn key(out: &mut String, name: &str) {
     out.push(':');
 }
 
-fn number(out: &mut String, name: &str, value: u64) {
+pub(crate) fn number(out: &mut String, name: &str, value: u64) {
     key(out, name);
     let _ = write!(out, "{value}");
 }
@@ -108,12 +108,12 @@ fn flag(out: &mut String, name: &str, value: bool) {
     let _ = write!(out, "{value}");
 }
 
-fn text(out: &mut String, name: &str, value: &str) {
+pub(crate) fn text(out: &mut String, name: &str, value: &str) {
     key(out, name);
     string(out, value);
 }
 
-fn list<T>(
+pub(crate) fn list<T>(
     out: &mut String,
     name: &str,
     items: &[T],

@@ -22,7 +22,7 @@ mod fold;
 mod gather;
 mod gather_log;
 mod gather_packs;
-mod json;
+pub(crate) mod json;
 mod quarantine;
 mod report;
 mod source;

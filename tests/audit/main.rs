@@ -5,6 +5,7 @@
 mod document;
 mod explain;
 mod findings;
+mod idle;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
