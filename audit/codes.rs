@@ -14,7 +14,7 @@ use std::fmt;
 pub enum Category {
     /// Nothing is to be done.
     Ok,
-    /// [`super::Repair`] does it, without losing anything; of some findings only if it is asked.
+    /// It can be set right without losing anything: by the next opening, or as is said.
     Repairable,
     /// It takes the host's decision, or a person's.
     Manual,
@@ -102,7 +102,7 @@ codes! {
         "the next opening makes it again";
     /// A snapshot's state file is missing or damaged, and the journal opens without.
     SnapshotDamaged = "snapshot.damaged", Warning, Repairable,
-        "a repair makes a new snapshot and forgets the damaged one";
+        "the next checkpoint or clean close makes another in place of a newest one; compactions replace older ones";
     /// A snapshot's state file is missing or damaged, and nothing replaces it.
     SnapshotLost = "snapshot.lost", Damage, Manual,
         "stop the host, then salvage into another directory";
@@ -111,16 +111,16 @@ codes! {
         "stop the host, then salvage into another directory";
     /// A manifest is damaged, and the one before it is enough.
     ManifestDamaged = "manifest.damaged", Warning, Repairable,
-        "a repair publishes the next one";
+        "the next snapshot publishes another";
     /// No manifest validates, or there is none.
     ManifestLost = "manifest.lost", Damage, Manual,
         "stop the host, then salvage into another directory";
     /// A temporary file of a write that is under way, or was broken off.
     FileUnfinished = "file.unfinished", Note, Repairable,
-        "a repair removes it, as an opening after a crash does";
+        "an opening after a crash removes it, and so does a compaction";
     /// A file of the journal's that no manifest refers to.
     FileUnreferenced = "file.unreferenced", Note, Repairable,
-        "a repair removes it, as an opening after a crash does";
+        "an opening after a crash removes it, and so does a compaction";
     /// A file that is not the journal's.
     FileForeign = "file.foreign", Note, Manual,
         "move it elsewhere; the journal never touches it";
@@ -132,7 +132,7 @@ codes! {
         "the journal follows none; move the file itself here, or the link away";
     /// Others than the owner may read or write a file, or list the directory.
     FilePermissions = "file.permissions", Warning, Repairable,
-        "a repair leaves the owner's rights only";
+        "take the rights of others away: chmod go-rwx";
     /// A salvage kept damaged bytes in the directory `quarantine`.
     FileQuarantine = "file.quarantine", Note, Manual,
         "look through it, and remove it when nothing is to be had from it any more";
@@ -141,10 +141,10 @@ codes! {
         "free some space before appends are refused";
     /// A turn was submitted, and its writer ended before any attempt at it began.
     TurnNeverStarted = "turn.never-started", Warning, Repairable,
-        "the host takes it up, or has a repair interrupt it";
+        "the host takes it up, or interrupts it";
     /// An attempt at a turn was under way when its writer ended.
     TurnWriterGone = "turn.writer-gone", Warning, Repairable,
-        "the host begins a further attempt, or has a repair interrupt the turn";
+        "the host begins a further attempt, or interrupts the turn";
     /// A turn of the latest writer has not ended. Whether that writer lives, a reader cannot tell.
     TurnOpen = "turn.open", Note, Ok,
         "none while the host is at work; if it is stopped, say so to the audit";
@@ -153,7 +153,7 @@ codes! {
         "find out what its worker does; cancel it, or have the watchdog interrupt it";
     /// Calls of a turn whose writer is gone have no result.
     TurnOpenCalls = "turn.open-calls", Warning, Repairable,
-        "a repair records that they will get none";
+        "the host records that they will get none, or their results";
     /// A turn ended without an answer, and what had come of it is kept.
     TurnPartialOutput = "turn.partial-output", Note, Ok,
         "none: read the turn to see what it had";

@@ -88,7 +88,7 @@ impl Audit {
         Self::default()
     }
 
-    /// Whether every byte is read and checked, as [`crate::verify`] does. Default true. Without,
+    /// Whether every byte is read and checked, as [`crate::verify()`] does. Default true. Without,
     /// an audit costs what opening for reading costs.
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
