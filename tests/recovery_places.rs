@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use turnkeep::storage::sim::SimDisk;
-use turnkeep::{Corruption, Error, Journal, Lsn, Options};
+use turnkeep::{Corruption, Durability, Error, Journal, Lsn, Options, verify_on};
 
 const PATH: &str = "/agents.journal";
 const BLOCK: usize = 4096;
@@ -168,5 +168,41 @@ fn a_group_that_strayed_to_the_beginning_of_its_segment_hides_nothing() {
             assert_eq!(found.lsn_from, Some(Lsn::new(1)), "{found}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// 1. A power cut tears the first group of a fresh segment and spares the one behind it; nothing had
+///    been acknowledged of either.
+/// 2. Opening cuts both and goes on in another segment.
+/// 3. Everything is packed, and the torn segment is the first one left of the log. `verify` took the
+///    spared group for a part of it, and called the journal damaged.
+#[test]
+fn what_an_opening_cut_is_no_damage_later() {
+    let disk = SimDisk::new(7);
+    let (journal, _) = options(&disk).open(PATH).expect("opens");
+    let session = journal.session("agent").expect("opens");
+    for n in 0..4 {
+        session.append("note", format!("{n}")).expect("is kept");
+    }
+    // Packs what there is, and seals the segment: what comes next stands in a fresh one.
+    journal.compact().expect("compacts");
+    for n in 0..3 {
+        let group = session.append_with(Durability::Buffered, "note", format!("lost {n}"));
+        group.expect("is written");
+    }
+    disk.kill();
+    drop((session, journal));
+    let torn = logged(&disk).pop().expect("a segment");
+    disk.rot(&torn, BLOCK as u64 + 100, 1).expect("is torn");
+
+    let (journal, recovery) = options(&disk).open(PATH).expect("opens");
+    assert!(recovery.torn_bytes > 0, "{recovery}");
+    let session = journal.find("agent").expect("is there");
+    for _ in 0..3 {
+        session.append("note", "more").expect("is kept");
+        journal.compact().expect("compacts");
+        let report = verify_on(Arc::new(disk.clone()), PATH, &mut |_| ());
+        let report = report.expect("reads");
+        assert!(report.is_sound(), "{report}");
     }
 }

@@ -523,10 +523,14 @@ impl Survey<'_> {
         self.checker.forget_sequences();
     }
 
-    /// The next whole group from `from` on.
+    /// The next whole group from `from` on that counts: behind a torn group that an opening cut,
+    /// whole ones may stand that were written after it, and were cut with it.
     fn find(&mut self, segment: &SegmentFile, from: u64) -> Result<Option<u64>> {
+        let void_from = self.segments.void_from(segment.id());
         match next_group(segment, from, Wanted::WholeGroup) {
-            Ok(found) => Ok(found.map(|(at, _)| at)),
+            Ok(found) => Ok(found
+                .filter(|(_, header)| void_from.is_none_or(|void| header.first_lsn < void))
+                .map(|(at, _)| at)),
             Err(error) => {
                 let finding = finding_of_error("log", error)?;
                 self.checker.say(finding);
