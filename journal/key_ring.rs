@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 64 << 10;
 /// journal.session("s")?.append("note", "for few eyes")?;
 /// journal.close()?;
 /// assert!(turnkeep::search(&path, b"few eyes")?.is_empty());
-/// # Ok::<(), turnkeep::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyRing {

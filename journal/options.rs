@@ -215,7 +215,7 @@ impl Options {
     /// let session = journal.session("s")?;
     /// session.append("note", "my key is sk-123")?;
     /// assert_eq!(session.last(1)?[0].content, b"my key is ");
-    /// # Ok::<(), turnkeep::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn redact(mut self, redact: impl Fn(&mut Unstored<'_>) + Send + Sync + 'static) -> Self {
         self.redact = Some(Arc::new(redact));
