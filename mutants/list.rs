@@ -30,3 +30,16 @@ pub fn read(path: &Path) -> Vec<Mutant> {
     let text = std::fs::read(path).expect("the list of mutants");
     serde_json::from_slice(&text).expect("what `cargo mutants --list --json` printed")
 }
+
+/// A mutant's name without line and column, and without what stands behind a tab: what it is
+/// called after the code around it has moved.
+pub fn without_place(name: &str) -> String {
+    let name = name.split('\t').next().expect("a first");
+    match name.split_once(": ") {
+        Some((place, what)) => {
+            let file = place.split(':').next().expect("a first");
+            format!("{file}: {what}")
+        }
+        None => name.to_string(),
+    }
+}

@@ -37,7 +37,22 @@ fn main() {
                 all - on - refused
             );
         }
-        ["run", list, tree, plan, results, at_once, shard] => {
+        [
+            "run",
+            list,
+            tree,
+            plan,
+            results,
+            at_once,
+            shard,
+            ref only @ ..,
+        ] => {
+            let only = only.first().map(|path| {
+                let text = std::fs::read_to_string(path).expect("a list of mutants");
+                text.lines()
+                    .map(list::without_place)
+                    .collect::<BTreeSet<_>>()
+            });
             let (part, of) = shard.split_once('/').expect("a shard as 0/2");
             let (part, of): (usize, usize) = (
                 part.parse().expect("a part"),
@@ -46,17 +61,20 @@ fn main() {
             let mutants = list::read(Path::new(list));
             let tree = Path::new(tree);
             let states = std::fs::read_to_string(tree.join("mutants.tsv")).expect("mutants.tsv");
-            let done = std::fs::read_to_string(results).unwrap_or_default();
+            let done = run::done(Path::new(results));
             let number = |line: &str| {
                 line.split('\t')
                     .next()
                     .and_then(|n| n.parse::<usize>().ok())
             };
-            let done: BTreeSet<_> = done.lines().filter_map(number).collect();
             let mut numbers = BTreeSet::new();
             for line in states.lines().filter(|line| line.contains("\ton\t")) {
-                let of_shard = |number: &usize| number % of == part && !done.contains(number);
-                numbers.extend(number(line).filter(of_shard));
+                let is_wanted = |number: &usize| {
+                    let name = list::without_place(&mutants[number - 1].name);
+                    let is_listed = only.as_ref().is_none_or(|only| only.contains(&name));
+                    is_listed && number % of == part && !done.contains(number)
+                };
+                numbers.extend(number(line).filter(is_wanted));
             }
             let steps = run::plan(&std::fs::read_to_string(plan).expect("the plan"));
             let at_once = at_once.parse().expect("a number");
@@ -69,6 +87,6 @@ fn main() {
                 at_once,
             );
         }
-        _ => panic!("weave LIST FROM TREE | run LIST TREE PLAN RESULTS AT_ONCE PART/OF"),
+        _ => panic!("weave LIST FROM TREE | run LIST TREE PLAN RESULTS AT_ONCE PART/OF [ONLY]"),
     }
 }
