@@ -299,6 +299,19 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_its_type_is_told_apart() {
+        let too_wide = [253, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(
+            decode::<u32>(&too_wide),
+            Err(BodyFault::Malformed("number does not fit"))
+        );
+        assert_eq!(
+            decode::<Option<u32>>(&[2, 7]),
+            Err(BodyFault::Malformed("unknown variant"))
+        );
+    }
+
+    #[test]
     fn text_that_is_not_utf8_is_malformed() {
         assert_eq!(
             decode::<&str>(&[2, 0xFF, 0xFE]),

@@ -525,6 +525,26 @@ mod tests {
         }
     }
 
+    /// What is held back until it is on the disk is counted by it.
+    #[test]
+    fn the_frames_of_a_group_are_as_long_before_it_is_sealed_as_after() {
+        let mut buffer = GroupBuffer::default();
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.frames_len(), 0);
+        buffer.push(&sample(b"one"), b"one");
+        buffer.push(&sample(b"twenty-one bytes long"), b"twenty-one bytes long");
+        let frames = frame_len(3) + frame_len(21);
+        assert!(!buffer.is_empty());
+        assert_eq!(buffer.frames_len(), frames);
+        assert_eq!(buffer.len(), GROUP_HEADER_LEN + frames);
+        buffer.seal(&place());
+        assert_eq!(buffer.bytes().len(), 4096);
+        assert_eq!(buffer.frames_len(), frames);
+        buffer.clear(0);
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.frames_len(), 0);
+    }
+
     #[test]
     fn every_flipped_bit_of_a_group_is_seen() {
         let (buffer, _) = group_of(&[b"one", b"two and a half"]);

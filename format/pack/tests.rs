@@ -155,6 +155,22 @@ fn every_lookup_agrees_with_a_list() {
     }
 }
 
+/// A damaged block is named by where it begins.
+#[test]
+fn each_block_is_where_the_index_says() {
+    let (bytes, _) = encode(&records(&mut Random::new(3), 300), BlockCodec::Lz4);
+    let pack = Pack::decode(&bytes).expect("good");
+    let blocks = pack.index.block_count();
+    assert!(blocks > 3);
+    let mut at = PACK_HEADER_LEN as u64;
+    for block in 0..blocks {
+        assert_eq!(pack.index.block_offset(block), Some(at));
+        let header = BlockHeader::decode(HEADER.seed(), at, &bytes[at as usize..]);
+        at += header.expect("a block").extent();
+    }
+    assert_eq!(pack.index.block_offset(blocks), None);
+}
+
 #[test]
 fn every_flipped_bit_of_a_pack_is_seen() {
     for codec in [BlockCodec::Raw, BlockCodec::Lz4] {

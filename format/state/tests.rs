@@ -144,3 +144,31 @@ fn another_snapshots_entries_are_not_this_ones() {
     mixed[..STATE_HEADER_LEN].copy_from_slice(&out[..STATE_HEADER_LEN]);
     assert!(StateFile::decode(&mixed).is_err());
 }
+
+/// What is refused is named by where it begins, not by the file alone.
+#[test]
+fn the_first_part_that_does_not_validate_is_named_by_its_place() {
+    let (bytes, _) = encode(&samples());
+    let mut at = STATE_HEADER_LEN;
+    let mut starts = Vec::new();
+    for number in 0..samples().len() as u32 {
+        starts.push(at);
+        let (_, taken) = decode_entry(HEADER.seed(), number, &bytes[at..]).expect("good");
+        at += taken;
+    }
+    let footer = at;
+    assert_eq!(footer, bytes.len() - STATE_FOOTER_LEN);
+    let fault_of_flipped = |offset: usize| {
+        let mut bad = bytes.clone();
+        bad[offset] ^= 1;
+        assert!(StateFile::decode(&bad).is_err());
+        StateFile::first_fault(&bad) as usize
+    };
+    for &start in &starts {
+        assert_eq!(fault_of_flipped(start + 5), start);
+    }
+    assert_eq!(fault_of_flipped(footer + 3), footer);
+    assert_eq!(fault_of_flipped(20), 0, "the header");
+    let second = &bytes[..starts[1] + 3];
+    assert_eq!(StateFile::first_fault(second) as usize, STATE_HEADER_LEN);
+}
