@@ -219,3 +219,72 @@ fn not_a_journal(dir: &Dir, why: &str) -> Error {
         why: why.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::testing::{Home, small};
+    use crate::storage::sim::{CrashModel, SimDisk};
+    use crate::storage::{DiskStorage, Storage};
+    use crate::sync::Arc;
+    use std::path::Path;
+
+    /// Two hosts start at once: one makes the directory after the other has seen that it was not
+    /// there. That is no error; the lock decides who goes on.
+    #[test]
+    fn a_directory_that_somebody_else_just_made_is_taken() {
+        let home = Home::new();
+        let dir = Dir::new(Arc::new(DiskStorage), &home.path);
+        make_directory(&dir).expect("makes it");
+        make_directory(&dir).expect("finds it there");
+        let blocked = Dir::new(Arc::new(DiskStorage), home.path.join("missing/inner"));
+        assert_eq!(
+            make_directory(&blocked).expect_err("is refused").code(),
+            "io"
+        );
+    }
+
+    /// The power goes right after the journal was made, deep in a tree of directories: its own
+    /// name was made durable in the directory that it stands in, and in no other.
+    #[test]
+    fn a_journal_that_was_just_made_keeps_its_name_through_a_power_cut() {
+        let disk = SimDisk::new(3);
+        for dir in ["/hosts", "/hosts/one"] {
+            disk.create_dir(Path::new(dir)).expect("is made");
+            let parent = Path::new(dir).parent().expect("has one");
+            disk.sync_dir(parent).expect("syncs");
+        }
+        let open = || {
+            let options = small().storage(Arc::new(disk.clone()));
+            options.open("/hosts/one/agents.journal").expect("opens").1
+        };
+        assert!(open().created);
+        disk.power_loss(&CrashModel::NOTHING_SURVIVES);
+        disk.restart();
+        assert!(!open().created);
+    }
+
+    /// A journal in the current directory: the directory to sync has no name in its path.
+    #[test]
+    fn the_parent_of_a_bare_name_is_the_current_directory() {
+        let dir = Dir::new(Arc::new(DiskStorage), "agents.journal");
+        sync_parent(&dir).expect("syncs the current directory");
+        let dir = Dir::new(Arc::new(DiskStorage), "/");
+        sync_parent(&dir).expect("has no parent");
+    }
+
+    /// Before anything is appended the page says already which segment the log ends in: if that
+    /// one goes, it is the one to name.
+    #[test]
+    fn the_page_of_a_journal_that_was_just_made_says_where_the_log_begins() {
+        let home = Home::new();
+        let dir = Dir::new(Arc::new(DiskStorage), &home.path);
+        make_directory(&dir).expect("makes it");
+        create(&dir, &small()).expect("makes a journal");
+        let journal = home.open().stat().expect("counts").journal;
+        let page = home.read(names::WATERMARK);
+        let mark = Watermark::decode_page(journal, &page).expect("good");
+        assert_eq!(mark.segment, SegmentId::new(1));
+        assert_eq!(mark.durable_lsn, Lsn::new(1));
+    }
+}

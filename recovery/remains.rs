@@ -142,3 +142,98 @@ pub(super) fn torn_bytes(segment: &SegmentFile, offset: u64) -> Result<u64> {
     }
     Ok(torn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment::SEGMENT_DATA;
+    use crate::recovery::testing::{by_hand, group, segment};
+
+    fn place(block: u64) -> u64 {
+        SEGMENT_DATA + block * 4096
+    }
+
+    /// Four groups of two records each, at these blocks.
+    fn four(blocks: [u64; 4]) -> SegmentFile {
+        let groups = [1, 3, 5, 7].map(|first| group(7, first, first - 1, &[b"a", b"b"]));
+        let parts: Vec<(usize, &[u8])> = (0..4)
+            .map(|n| (blocks[n] as usize, &groups[n][..]))
+            .collect();
+        segment(by_hand(place(1024)), &parts)
+    }
+
+    fn behind(segment: &SegmentFile, from: u64, skip: Option<u64>, void: Option<u64>) -> Behind {
+        let mut behind = Behind::default();
+        let looked = behind.look(segment, from, skip, void.map(Lsn::new));
+        looked.expect("reads");
+        behind
+    }
+
+    /// Every whole group behind the end counts, once, in whichever stretch of the file it is.
+    #[test]
+    fn every_whole_group_behind_the_end_is_seen_once() {
+        for blocks in [[0, 1, 2, 3], [0, 255, 256, 257], [100, 511, 512, 1023]] {
+            let segment = four(blocks);
+            let all = behind(&segment, SEGMENT_DATA, None, None);
+            assert_eq!(
+                (all.groups, all.durable_lsn),
+                (4, Lsn::new(6)),
+                "{blocks:?}"
+            );
+            let first = all.first.expect("one");
+            assert_eq!(
+                (first.first_lsn, first.durable_lsn),
+                (Lsn::new(1), Lsn::new(0))
+            );
+            let from_second = behind(&segment, place(blocks[1]), None, None);
+            assert_eq!(from_second.groups, 3, "{blocks:?}");
+            assert_eq!(from_second.first.expect("one").first_lsn, Lsn::new(3));
+            // What stands at the end itself was looked at already.
+            let skipped = Some(place(blocks[1]));
+            let without = behind(&segment, place(blocks[1]), skipped, None);
+            assert_eq!(without.groups, 2, "{blocks:?}");
+            assert_eq!(without.first.expect("one").first_lsn, Lsn::new(5));
+        }
+    }
+
+    /// What a later segment logged again is no survivor, though it knew what was durable. What
+    /// stands before that is one.
+    #[test]
+    fn what_was_logged_again_elsewhere_proves_nothing_missing() {
+        let segment = four([0, 1, 2, 3]);
+        let behind = behind(&segment, place(1), None, Some(5));
+        assert_eq!((behind.groups, behind.durable_lsn), (1, Lsn::new(6)));
+        assert_eq!(behind.first.expect("one").first_lsn, Lsn::new(3));
+    }
+
+    /// A group whose frames are gone is no survivor; what it knew when it was written is proof.
+    #[test]
+    fn a_group_that_is_not_whole_still_says_what_was_durable() {
+        let mut broken = group(7, 5, 4, &[b"a", b"b"]);
+        broken[130] ^= 1;
+        let whole = group(7, 7, 3, &[b"c"]);
+        let segment = segment(by_hand(place(16)), &[(1, &broken), (2, &whole)]);
+        let behind = behind(&segment, SEGMENT_DATA, None, None);
+        assert_eq!((behind.groups, behind.durable_lsn), (1, Lsn::new(4)));
+        assert_eq!(behind.first.expect("one").first_lsn, Lsn::new(7));
+    }
+
+    /// A closing group that an earlier life of the file left behind holds no frame to be known by.
+    #[test]
+    fn an_empty_group_of_an_earlier_life_is_nothing() {
+        for (life, found) in [(6, Found::Nothing), (8, Found::BrokenGroup)] {
+            let empty = group(life, 5, 5, &[]);
+            let segment = segment(by_hand(place(16)), &[(1, &empty)]);
+            assert_eq!(
+                classify(&segment, place(1)).expect("reads"),
+                found,
+                "{life}"
+            );
+            let torn = torn_bytes(&segment, place(1)).expect("reads");
+            assert_eq!(torn == 0, found == Found::Nothing, "{life}");
+        }
+        let zeros = segment(by_hand(place(16)), &[]);
+        assert_eq!(classify(&zeros, place(1)).expect("reads"), Found::Nothing);
+        assert_eq!(torn_bytes(&zeros, place(1)).expect("reads"), 0);
+    }
+}

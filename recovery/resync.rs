@@ -70,3 +70,68 @@ pub(super) fn is_whole(segment: &SegmentFile, offset: u64, header: &GroupHeader)
     let got = segment.read_at(&mut bytes, offset)?;
     Ok(Group::decode(segment.header().seed(), segment.id(), &bytes[..got]).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment::SEGMENT_DATA;
+    use crate::recovery::testing::{by_hand, group, segment};
+
+    fn place(block: u64) -> u64 {
+        SEGMENT_DATA + block * 4096
+    }
+
+    /// Whatever lies between, up to several times as much as is read at once, the next whole
+    /// group is found, also where it is the last that the file has room for.
+    #[test]
+    fn the_next_group_is_found_however_far_away_it_is() {
+        let one = group(7, 1, 1, &[b"one"]);
+        for block in [0, 1, 254, 255, 256, 257, 511, 512, 700, 1022] {
+            let segment = segment(by_hand(place(1023)), &[(block as usize, &one)]);
+            for from in [
+                SEGMENT_DATA,
+                SEGMENT_DATA + 1,
+                place(block / 2),
+                place(block),
+            ] {
+                let is_behind = from <= place(block);
+                let found = next_group(&segment, from, Wanted::WholeGroup).expect("reads");
+                let at = found.map(|(at, _)| at);
+                assert_eq!(at, is_behind.then_some(place(block)), "{block} from {from}");
+            }
+            let beyond = next_group(&segment, place(block) + 1, Wanted::WholeGroup);
+            assert_eq!(beyond.expect("reads"), None);
+        }
+    }
+
+    /// A group of several blocks, of which the file has the last byte, or not.
+    #[test]
+    fn a_group_is_whole_up_to_the_last_byte_of_its_file() {
+        let long = group(7, 1, 1, &[&[b'x'; 9_000]]);
+        assert_eq!(long.len(), 3 * 4096);
+        let is_found = |segment: &SegmentFile, wanted| {
+            let found = next_group(segment, SEGMENT_DATA, wanted).expect("reads");
+            found.is_some_and(|(at, _)| at == place(2))
+        };
+        let len = {
+            let ends_with_it = segment(by_hand(place(5)), &[(2, &long)]);
+            assert!(is_found(&ends_with_it, Wanted::WholeGroup));
+            let found = next_group(&ends_with_it, SEGMENT_DATA, Wanted::Header);
+            found.expect("reads").expect("is there").1.len() as u64
+        };
+        // To the byte, without what only fills the last block.
+        let exact = segment(by_hand(place(2) + len), &[(2, &long[..len as usize])]);
+        assert!(is_found(&exact, Wanted::WholeGroup));
+        let short = segment(
+            by_hand(place(2) + len - 1),
+            &[(2, &long[..len as usize - 1])],
+        );
+        assert!(!is_found(&short, Wanted::WholeGroup));
+        assert!(is_found(&short, Wanted::Header));
+        let mut broken = long.clone();
+        broken[8_000] ^= 1;
+        let broken = segment(by_hand(place(5)), &[(2, &broken)]);
+        assert!(!is_found(&broken, Wanted::WholeGroup));
+        assert!(is_found(&broken, Wanted::Header));
+    }
+}

@@ -1,8 +1,16 @@
 //! What tests of looking share: a journal to look at, and a disk that refuses to be written.
 
-use crate::format::ids::Lsn;
+use crate::format::checksum::{Seed, payload_checksum};
+use crate::format::frame::FrameHeader;
+use crate::format::group::{GroupBuffer, Place};
+use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId, Seq, SessionNo};
+use crate::format::names;
+use crate::format::segment::{SEGMENT_DATA, SegmentHeader};
 use crate::journal::handle::Journal;
 use crate::journal::options::Options;
+use crate::journal::segments::{Expected, SegmentFile};
+use crate::storage::dir::Dir;
+use crate::storage::sim::SimDisk;
 use crate::storage::{DirEntry, DiskStorage, File, Lock, LockError, Map, OpenMode, Page, Storage};
 use crate::sync::Arc;
 use std::collections::BTreeMap;
@@ -107,6 +115,73 @@ pub(super) fn fill(journal: &Journal, tag: &str, sessions: usize, count: usize) 
         }
     }
     lsns
+}
+
+/// The header of a segment that is made by hand.
+pub(super) fn by_hand(capacity: u64) -> SegmentHeader {
+    SegmentHeader {
+        journal: JournalId([5; 16]),
+        id: SegmentId::new(7),
+        capacity,
+        base_lsn: Lsn::default(),
+        group_align: 4096,
+        base_link: 0,
+        base_group_link: 0,
+        created_ms: 1,
+    }
+}
+
+/// A group of the segment `id`, whose writer knew that everything below `durable` was durable.
+pub(super) fn group(id: u64, first: u64, durable: u64, payloads: &[&[u8]]) -> Vec<u8> {
+    let header = by_hand(0);
+    let mut buffer = GroupBuffer::default();
+    for (lsn, payload) in (first..).zip(payloads) {
+        let frame = FrameHeader {
+            payload_check: payload_checksum(payload),
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(lsn as u32),
+            payload_len: payload.len() as u32,
+            prev: 0,
+            epoch: Epoch::new(1),
+            kind: 19,
+            flags: 0,
+            codec: 0,
+            body_version: 0,
+        };
+        buffer.push(&frame, payload);
+    }
+    buffer.seal(&Place {
+        seed: Seed::of_life(header.journal, id),
+        segment: SegmentId::new(id),
+        next_lsn: Lsn::new(first),
+        durable_lsn: Lsn::new(durable),
+        link: 0,
+        prev_group: 0,
+        flags: 0,
+        epoch: Epoch::new(1),
+        at_ms: 1,
+        align: header.group_align as usize,
+    });
+    buffer.bytes().to_vec()
+}
+
+/// A segment with these bytes at these blocks, counted from where groups begin.
+pub(super) fn segment(header: SegmentHeader, parts: &[(usize, &[u8])]) -> SegmentFile {
+    let mut bytes = vec![0; header.capacity as usize];
+    let encoded = header.encode();
+    bytes[..encoded.len()].copy_from_slice(&encoded);
+    for (block, part) in parts {
+        let at = SEGMENT_DATA as usize + block * 4096;
+        bytes[at..at + part.len()].copy_from_slice(part);
+    }
+    let disk = SimDisk::new(1);
+    let dir = Dir::new(Arc::new(disk.clone()), "/by.hand");
+    dir.storage().create_dir(dir.path()).expect("is made");
+    let path = dir.join(&names::segment(header.id));
+    disk.write_file(path, &bytes).expect("is written");
+    let (journal, id) = (header.journal, header.id);
+    SegmentFile::open(&dir, Expected { journal, id }, OpenMode::Read).expect("opens")
 }
 
 /// The real disk, as one that refuses every operation that could change it.
