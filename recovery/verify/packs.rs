@@ -146,3 +146,64 @@ pub(super) fn verify_pack(
     }
     Ok(good)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(lsn: u64, payload_check: u32) -> FrameHeader {
+        FrameHeader {
+            payload_check,
+            lsn: Lsn::new(lsn),
+            session: SessionNo::new(1),
+            seq: Seq::new(lsn as u32),
+            payload_len: 1,
+            prev: 0,
+            epoch: Default::default(),
+            kind: 19,
+            flags: 0,
+            codec: 0,
+            body_version: 0,
+        }
+    }
+
+    fn held(from: Option<u64>, copies: &[(u64, u32)]) -> Held {
+        let mut held = Held::from(from.map(Lsn::new));
+        for (lsn, check) in copies {
+            held.add(&header(*lsn, *check));
+        }
+        held.sort();
+        held
+    }
+
+    /// Packs come in any order, and two of them may hold the same record.
+    #[test]
+    fn what_the_log_holds_is_compared_with_every_copy_in_a_pack() {
+        let copies = [
+            (9, 90),
+            (5, 50),
+            (7, 70),
+            (7, 71),
+            (4, 40),
+            (6, 60),
+            (9, 90),
+        ];
+        let held = held(Some(5), &copies);
+        let agree: Vec<u64> = (1..12)
+            .filter(|lsn| held.agrees(&header(*lsn, *lsn as u32 * 10)))
+            .collect();
+        assert_eq!(agree, [1, 2, 3, 4, 5, 6, 8, 9, 10, 11]);
+        let none: Vec<u64> = (1..12)
+            .filter(|lsn| held.agrees(&header(*lsn, 1)))
+            .collect();
+        // What is below was not held, and of the others no pack has a record.
+        assert_eq!(none, [1, 2, 3, 4, 8, 10, 11]);
+    }
+
+    /// Without a log there is nothing to compare, and nothing is held in memory for it.
+    #[test]
+    fn without_a_log_nothing_is_held() {
+        assert_eq!(held(None, &[(1, 10), (2, 20)]).records, []);
+        assert_eq!(held(Some(2), &[(1, 10), (2, 20)]).records.len(), 1);
+    }
+}

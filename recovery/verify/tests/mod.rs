@@ -1,5 +1,9 @@
 //! Damage is found, named by its file, and nothing is changed.
 
+mod lost;
+mod motion;
+mod told;
+
 use super::*;
 use crate::recovery::testing::{Home, ReadOnlyDisk, fill, small};
 
