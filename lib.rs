@@ -78,7 +78,10 @@ mod snapshot;
 pub mod storage;
 mod sync;
 
-pub use audit::{Audit, AuditFinding, AuditReport, Explanation, IdleSession, Stamp, Verdict};
+pub use audit::{
+    Audit, AuditFinding, AuditReport, Explanation, IdleSession, Orphan, Repair, RepairReport,
+    Stamp, Verdict,
+};
 pub use error::{Corruption, Error, Result};
 pub use format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo, SnapshotId};
 #[cfg(feature = "encryption")]

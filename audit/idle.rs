@@ -6,13 +6,12 @@
 //! reads it can judge the clocks. What it rests on is checked under the lock that accepts it: if
 //! anything was appended in between, there is none.
 
-use super::interrupt::{Ending, records};
-use crate::error::{Error, Result};
+use super::interrupt::{self, Ending};
+use crate::error::Result;
 use crate::format::ids::{Epoch, Lsn, Seq};
 use crate::journal::handle::Journal;
 use crate::journal::info::{OpenTurnInfo, SessionInfo};
 use crate::journal::session::Session;
-use crate::model::check::Condition;
 use crate::model::session::SessionState;
 use crate::model::state::State;
 use crate::model::turn::Cause;
@@ -212,24 +211,12 @@ impl Session {
             let endings = verdicts.iter().map(|verdict| Ending {
                 turn: verdict.turn,
                 reason: IDLE,
-                evidence: Some(verdict.to_json()),
+                evidence: verdict.to_json(),
             });
             let endings: Vec<_> = endings.collect();
-            let written = records(self, &endings).and_then(|records| {
-                let mut batch = records.batch();
-                if let Some(first) = batch.first_mut() {
-                    first.condition = Some(Condition::Head(head));
-                }
-                let (_, end) = self.shared().submit_batch(&batch)?;
-                self.shared().commit.wait_durable(end)
-            });
-            match written {
-                Ok(()) => return Ok(verdicts),
-                // Something was appended since; whether that was activity, the fold knows.
-                Err(
-                    Error::Conflict { .. } | Error::TurnEnded { .. } | Error::UnknownTurn { .. },
-                ) => {}
-                Err(error) => return Err(error),
+            // If something was appended since, whether that was activity, the fold knows.
+            if interrupt::end(self, head, &endings)? {
+                return Ok(verdicts);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! - [`codes`]: what can be found; [`report`]: what was
 //! - `files`, `sessions`: looking at the directory, at what the records say
 //! - [`explain`]: the life of one session; [`idle`]: sessions in which nothing is done
+//! - [`orphans`]: turns whose writer is gone; [`repair`]: what can be done without losing anything
 //!
 //! Promises:
 //! - An audit takes no lock and changes nothing, also beside a writer that appends and compacts.
@@ -19,12 +20,16 @@ pub mod explain;
 mod files;
 pub mod idle;
 mod interrupt;
+pub mod orphans;
+pub mod repair;
 pub mod report;
 mod sessions;
 
 pub use codes::{Category, Code};
 pub use explain::{Deleted, Explanation, Stamp};
 pub use idle::{IDLE, IdleSession, Verdict};
+pub use orphans::{ORPHANED, Orphan};
+pub use repair::{Action, Repair, RepairReport, Step};
 pub use report::{AuditFinding, AuditReport};
 
 use crate::error::{Error, Result};

@@ -132,6 +132,13 @@ pub enum Command {
     ///
     /// What the engine or its keeper does (repairs, interruptions, claims) is no activity.
     Idle(upkeep::Idle),
+    /// Set right what can be set right without losing anything.
+    ///
+    /// A torn tail, damaged snapshots that the log replaces, leftovers of a crash, rights that are
+    /// too wide; turns of a dead host if asked. Audits before and after, writes into the journal
+    /// what it is about to do, and does nothing when it is run again. Exits with 0 if nothing is
+    /// left, with 1 if something is, with 3 if there is damage: then nothing is done.
+    Repair(upkeep::Repair),
     /// Keep everything that is whole in a damaged journal.
     ///
     /// For a journal that does not open because something acknowledged is damaged. Makes a new

@@ -3,10 +3,11 @@
 //! A checkpoint stores the fold and the place of every record that is in no pack, up to the
 //! durable edge. It moves no record, so it costs what sessions and unpacked places cost.
 
+use super::load;
 use super::plan::Survey;
 use super::publish::{Draft, reclaim};
 use super::write::write_state;
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::format::ids::{Lsn, SnapshotId};
 use crate::format::manifest::SnapshotRef;
 use crate::journal::handle::Journal;
@@ -73,14 +74,46 @@ impl Journal {
     }
 }
 
+/// As [`Journal::checkpoint`], made in any case, so that the manifest in force is published anew.
+/// Forgets every kept snapshot whose state does not load, not only those newer than the one that
+/// does, and removes what is garbage then.
+///
+/// # Errors
+/// As [`Journal::checkpoint`]; [`Error::Io`] too if garbage could not be removed.
+pub(crate) fn renew(journal: &Journal) -> Result<SnapshotInfo> {
+    let shared = &*journal.shared;
+    shared.commit.check_home()?;
+    let _compacting = shared.compacting.lock();
+    if shared.commit.is_closed() {
+        return Err(Error::Closed);
+    }
+    let kept = shared.manifest.lock().snapshots.clone();
+    let mut damaged = Vec::new();
+    for snapshot in &kept {
+        match load::load(&shared.dir, shared.journal, snapshot, 1) {
+            Ok(_) => {}
+            Err(Error::Corrupt(why)) => damaged.push((snapshot.id, *why)),
+            Err(error) => return Err(error),
+        }
+    }
+    make(shared, Some(&damaged))
+}
+
 /// Makes a snapshot of everything accepted so far. The caller holds the lock for it.
 pub(super) fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
+    make(shared, None)
+}
+
+/// Makes a snapshot, unless the newest one is as new; with `damaged` in any case, and without
+/// those.
+fn make(shared: &Shared, damaged: Option<&[(SnapshotId, Corruption)]>) -> Result<SnapshotInfo> {
     shared.commit.flush()?;
     let durable = Lsn::new(shared.commit.durable());
     let mut draft = Draft::new(shared);
     let mut survey = Survey::begin(shared, &draft.manifest)?;
     let image = &mut survey.base.image;
-    if survey.base.passed_over.is_empty()
+    if damaged.is_none()
+        && survey.base.passed_over.is_empty()
         && let Some(newest) = draft.manifest.snapshots.last()
         && newest.lsn >= durable
     {
@@ -92,12 +125,15 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
     survey.log.replay_active(image, end)?;
     shared.commit.wait_durable(end.get())?;
     draft.forget(&survey.base.passed_over);
+    draft.forget(damaged.unwrap_or_default());
     let snapshot = write_state(&shared.dir, shared.journal, draft.next_snapshot(), image)?;
     let info = SnapshotInfo::of(&snapshot);
     drop(survey);
     draft.add(snapshot, shared.options.keep_snapshots);
     let manifest = draft.publish(shared, false)?;
-    // What could not be removed is garbage still, and tried again.
-    let _ = reclaim(shared, &manifest, true);
-    Ok(info)
+    match (reclaim(shared, &manifest, true), damaged) {
+        (Err(error), Some(_)) => Err(error),
+        // What could not be removed is garbage still, and tried again.
+        _ => Ok(info),
+    }
 }

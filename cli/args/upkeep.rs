@@ -92,6 +92,29 @@ pub struct Idle {
     pub interrupt: bool,
 }
 
+/// Arguments of `repair`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep repair                                     what would be done; changes nothing
+  turnkeep repair --safe                              do it; stop the host first
+  turnkeep repair --safe --interrupt                  and end what a dead host left open
+  turnkeep repair --safe --json | jq '.steps[] | select(.is_done | not)'
+
+Damage is not repaired: `turnkeep salvage` rescues what is whole into another folder.")]
+pub struct Repair {
+    /// Do what cannot lose anything. Without it, only tell what that would be.
+    #[arg(long)]
+    pub safe: bool,
+    /// Only tell what would be done, also with --safe.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Interrupt the turns, and their calls, whose host is gone. Each record says why. Without it
+    /// they are left for the host to resume.
+    #[arg(long)]
+    pub interrupt: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Result};
 use crate::output::Output;
 use crate::output::table::{Align, Table, count, plural};
 use crate::output::time::{age, utc};
-use turnkeep::{IdleSession, Journal};
+use turnkeep::IdleSession;
 
 /// Lists what is idle, or interrupts it.
 pub fn run(cli: &Cli, args: &upkeep::Idle, out: &mut Output) -> Result<Exit> {
@@ -58,7 +58,7 @@ fn table(found: &[IdleSession]) -> Table {
 }
 
 fn interrupt(cli: &Cli, args: &upkeep::Idle, out: &mut Output) -> Result<Exit> {
-    let journal = journal::open(cli, Journal::options().create(false), out)?;
+    let journal = journal::open(cli, journal::keeping_all(), out)?;
     let mut verdicts = 0;
     for idle in journal.idle_sessions(args.older_than)? {
         if idle.turns.is_empty() {

@@ -30,7 +30,15 @@ pub fn look(cli: &Cli) -> Result<Reader> {
     Ok(options.open_read_only(&cli.global.journal)?)
 }
 
-fn with_keys(cli: &Cli, options: Options) -> Result<Options> {
+/// How a journal is opened by whoever looks after it: nothing is dropped that the host, with
+/// settings of its own, wants kept.
+pub fn keeping_all() -> Options {
+    let options = Journal::options().create(false).background(false);
+    options.keep_snapshots(usize::MAX).key_window(usize::MAX)
+}
+
+/// Adds the keys that were named.
+pub fn with_keys(cli: &Cli, options: Options) -> Result<Options> {
     Ok(match &cli.global.keys {
         Some(file) => options.keys(KeyRing::read(file)?),
         None => options,

@@ -11,6 +11,7 @@ mod import;
 mod journal;
 mod keygen;
 mod log;
+mod repair;
 mod salvage;
 mod sessions;
 mod show;
@@ -35,6 +36,7 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Audit(args) => audit::run(cli, args, out),
         Command::Explain(args) => explain::run(cli, args, out),
         Command::Idle(args) => idle::run(cli, args, out),
+        Command::Repair(args) => repair::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),

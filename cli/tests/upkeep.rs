@@ -153,3 +153,51 @@ fn idle_sessions_are_listed_and_interrupted_with_evidence() {
     bench.fails(2, &["idle"]);
     bench.fails(2, &["idle", "--older-than", "1h", "--open", "--interrupt"]);
 }
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions).expect("is set");
+}
+
+#[test]
+fn a_repair_shows_what_it_would_do_then_does_it_then_has_nothing_to_do() {
+    let bench = left_behind();
+    let tmp = bench.journal().join("00000000000000000099.pack.tmp");
+    std::fs::write(&tmp, b"x").expect("writes");
+    set_mode(&tmp, 0o644);
+    let got = bench.run(&["repair", "--interrupt"]);
+    assert_eq!(got.status.code(), Some(1), "{}", text(&got.stdout));
+    let said = text(&got.stdout);
+    assert!(
+        said.contains("would: interrupt [turn.writer-gone] session agent-7 turn 2"),
+        "{said}"
+    );
+    assert!(
+        text(&got.stderr).contains("repair --safe"),
+        "{}",
+        text(&got.stderr)
+    );
+    let got = bench.run(&["repair", "--safe", "--dry-run"]);
+    assert_eq!(got.status.code(), Some(1));
+    assert!(text(&got.stdout).contains("left: turns whose writer is gone"));
+    assert!(tmp.exists() && bench.json(&["sessions"])[0]["open_turns"] == 1);
+
+    let done = bench.json(&["repair", "--safe", "--interrupt"]);
+    assert_eq!(done[0]["is_dry_run"], false);
+    assert_eq!(done[0]["interrupted"][0]["owner"], "w1");
+    let steps = done[0]["steps"].as_array().expect("a list");
+    let is_done = |step: &serde_json::Value| step["is_done"] == true && step.get("why").is_none();
+    assert!(steps.len() == 3 && steps.iter().all(is_done), "{steps:?}");
+    assert!(!tmp.exists());
+    assert_eq!(bench.json(&["sessions"])[0]["open_turns"], 0);
+    let before = bench.json(&["log"]);
+    let got = bench.good(&["repair", "--safe", "--interrupt"]);
+    assert!(
+        text(&got).starts_with("nothing to repair"),
+        "{}",
+        text(&got)
+    );
+    assert_eq!(bench.json(&["log"]), before);
+    bench.good(&["audit"]);
+}

@@ -6,6 +6,7 @@ mod document;
 mod explain;
 mod findings;
 mod idle;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
