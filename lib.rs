@@ -90,6 +90,7 @@ pub use format::seal::KeyId;
 pub use journal::batch::Batch;
 pub use journal::entries::Entries;
 pub use journal::entry::Entry;
+pub use journal::events::{EVENTS_KEPT, Events, JournalEvent};
 pub use journal::handle::{Journal, MAX_SESSION_ID_BYTES};
 pub use journal::info::{OpenTurnInfo, SessionInfo};
 #[cfg(feature = "encryption")]
@@ -103,6 +104,7 @@ pub use journal::redact::Unstored;
 pub use journal::session::Session;
 pub use journal::shared::Durability;
 pub use journal::subscription::Subscription;
+pub use journal::thresholds::Thresholds;
 pub use journal::ticket::Ticket;
 pub use journal::turn::{Input, Token, Turn};
 pub use journal::turn_entries::TurnEntries;
@@ -118,6 +120,7 @@ pub use recovery::{
 pub use snapshot::checkpoint::SnapshotInfo;
 pub use snapshot::close::Drained;
 pub use snapshot::compaction::Compaction;
+pub use snapshot::health::{Alert, Health};
 pub use snapshot::plan::CompactionPlan;
 pub use snapshot::stat::{FileCount, Files, Stat};
 

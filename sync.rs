@@ -15,6 +15,15 @@ mod real {
     pub fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>) {
         condvar.wait(guard);
     }
+
+    /// As [`wait`], until `deadline` at the latest. Returns whether that has passed.
+    pub fn wait_until<T>(
+        condvar: &Condvar,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: std::time::Instant,
+    ) -> bool {
+        condvar.wait_until(guard, deadline).timed_out()
+    }
 }
 
 #[cfg(loom)]
@@ -80,6 +89,16 @@ mod model {
                 .wait(inner)
                 .expect("loom mutexes are never poisoned here"),
         );
+    }
+
+    /// Timed waits are not modelled.
+    pub fn wait_until<T>(
+        condvar: &Condvar,
+        guard: &mut MutexGuard<'_, T>,
+        _deadline: std::time::Instant,
+    ) -> bool {
+        wait(condvar, guard);
+        false
     }
 
     /// loom's reader-writer lock with parking_lot's signature.

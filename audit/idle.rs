@@ -151,7 +151,7 @@ impl Journal {
     /// the host is done with them. Returns when what it shows is durable. O(sessions).
     ///
     /// # Errors
-    /// [`Error::Poisoned`].
+    /// [`crate::Error::Poisoned`].
     pub fn idle_sessions(&self, age: Duration) -> Result<Vec<IdleSession>> {
         self.picked(|session| is_idle(session, age))
     }
@@ -160,7 +160,7 @@ impl Journal {
     /// whatever is done in them: a turn may progress and never come to an end.
     ///
     /// # Errors
-    /// [`Error::Poisoned`].
+    /// [`crate::Error::Poisoned`].
     pub fn sessions_open_for(&self, age: Duration) -> Result<Vec<IdleSession>> {
         self.picked(|session| is_open(session, age))
     }
@@ -198,7 +198,7 @@ impl Session {
     /// is no open turn, or if something was done, be it in the last moment.
     ///
     /// That is no activity, so the session stays as idle as it was. A worker that is still
-    /// there is told by [`Error::TurnEnded`].
+    /// there is told by [`crate::Error::TurnEnded`].
     ///
     /// # Errors
     /// As [`Session::append`].

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::storage::Home;
 use crate::sync::{
     Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, current, park, wait,
+    wait_until,
 };
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -330,7 +331,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
             match deadline {
                 None => wait(&self.edge, &mut state),
                 Some(deadline) => {
-                    if self.wait_until(&self.edge, &mut state, deadline) {
+                    if wait_until(&self.edge, &mut state, deadline) {
                         break;
                     }
                 }
@@ -441,7 +442,7 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
                 match state.deadline {
                     None => wait(&self.committer, &mut state),
                     Some(deadline) => {
-                        if self.wait_until(&self.committer, &mut state, deadline) {
+                        if wait_until(&self.committer, &mut state, deadline) {
                             state.deadline = None;
                             state.want = Want::Durable;
                             if !state.busy {
@@ -679,28 +680,6 @@ impl<S: Stage, W: Write<Group = S::Group>> Commit<S, W> {
         state.waiters.take_until(u64::MAX, &mut wakes);
         state.written_waiters.take_until(u64::MAX, &mut wakes);
         wakes
-    }
-
-    #[cfg(not(loom))]
-    fn wait_until(
-        &self,
-        condvar: &Condvar,
-        state: &mut MutexGuard<'_, State<S>>,
-        deadline: Instant,
-    ) -> bool {
-        condvar.wait_until(state, deadline).timed_out()
-    }
-
-    /// Timed waits are not modelled.
-    #[cfg(loom)]
-    fn wait_until(
-        &self,
-        condvar: &Condvar,
-        state: &mut MutexGuard<'_, State<S>>,
-        _deadline: Instant,
-    ) -> bool {
-        wait(condvar, state);
-        false
     }
 
     fn set_deadline(&self, state: &mut State<S>, within: Duration) {

@@ -11,9 +11,11 @@
 //! one; a crash between leaves an empty newest segment: *clean end* of the one before.
 
 use super::commit::Write;
+use super::events::JournalEvent;
 use super::index::{Index, Loc};
 use super::segments::SegmentFile;
 use super::tail::Pending;
+use super::watch::{Watch, span};
 use crate::error::{Error, Result};
 use crate::format::group::{CLOSE, GroupBuffer, Place, SEAL};
 use crate::format::ids::{Epoch, JournalId, Lsn, Seq, SessionNo};
@@ -25,6 +27,7 @@ use crate::sabotage::Sabotage;
 use crate::storage::{File, Page, Storage};
 use crate::sync::{Arc, RwLock};
 use std::path::Path;
+use std::time::Instant;
 
 /// Everything that the one who leads needs.
 #[derive(Debug)]
@@ -43,6 +46,9 @@ pub(crate) struct LogWriter {
     index: Arc<RwLock<Index>>,
     /// The log ends with a closing group, and nothing was written behind it.
     is_closed: bool,
+    watch: Arc<Watch>,
+    /// Bytes written and not yet told of.
+    untold_bytes: u64,
     /// Records written and not yet synced, which nobody may see.
     unsynced: Vec<(SessionNo, Seq, Lsn, Loc)>,
 }
@@ -59,6 +65,7 @@ pub(crate) struct Start {
     pub index: Arc<RwLock<Index>>,
     /// The log ends with a closing group.
     pub is_closed: bool,
+    pub watch: Arc<Watch>,
 }
 
 impl LogWriter {
@@ -76,6 +83,8 @@ impl LogWriter {
             counter: start.counter,
             index: start.index,
             is_closed: start.is_closed,
+            watch: start.watch,
+            untold_bytes: 0,
             unsynced: Vec::new(),
         }
     }
@@ -118,6 +127,11 @@ impl LogWriter {
         let mut index = self.index.write();
         index.segments.insert(self.active.id(), self.active.clone());
         index.first_lsns.insert(self.at.next_lsn, self.active.id());
+        drop(index);
+        self.watch.tell(JournalEvent::Rotated {
+            segment: self.active.id(),
+            first: self.at.next_lsn,
+        });
         Ok(())
     }
 
@@ -152,7 +166,9 @@ impl LogWriter {
             self.unsynced
                 .push((frame.session, frame.seq, frame.lsn, loc));
         }
-        self.at.offset = offset + buffer.bytes().len() as u64;
+        let written = buffer.bytes().len() as u64;
+        self.untold_bytes += written;
+        self.at.offset = offset + written;
         self.is_closed = false;
         self.at.next_lsn = end_lsn;
         self.at.link = links.link;
@@ -165,6 +181,7 @@ impl LogWriter {
         if Sabotage::SkipSync.is_on() {
             return Ok(());
         }
+        let _syncing = self.watch.syncing();
         let mut synced = self.active.file().sync_data();
         if Sabotage::RetrySync.is_on() && synced.is_err() {
             synced = self.active.file().sync_data();
@@ -218,6 +235,27 @@ impl Write for LogWriter {
     type Group = Pending;
 
     fn write(&mut self, group: &mut Pending, sync: bool) -> Result<u64> {
+        span!("turnkeep.commit");
+        let begun = Instant::now();
+        let from = self.durable_lsn;
+        let written = self.write_through(group, sync);
+        match &written {
+            Ok(_) => {
+                let records = self.durable_lsn.get() - from.get();
+                if records > 0 {
+                    let bytes = std::mem::take(&mut self.untold_bytes);
+                    self.watch
+                        .committed(self.durable_lsn, records, bytes, begun);
+                }
+            }
+            Err(error) => self.watch.failed(error),
+        }
+        written
+    }
+}
+
+impl LogWriter {
+    fn write_through(&mut self, group: &mut Pending, sync: bool) -> Result<u64> {
         if self.is_closed {
             self.reopen()?;
         }

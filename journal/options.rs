@@ -2,6 +2,7 @@
 
 use super::keys::Locksmith;
 use super::redact::{Redact, Unstored};
+use super::thresholds::Thresholds;
 use crate::error::{Error, Result};
 use crate::model::retention::Retention;
 use crate::model::state::MAX_OPEN_TURNS;
@@ -30,6 +31,7 @@ pub struct Options {
     pub(crate) storage: Option<Arc<dyn Storage>>,
     pub(crate) locksmith: Locksmith,
     pub(crate) redact: Option<Arc<Redact>>,
+    pub(crate) thresholds: Thresholds,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             storage: None,
             locksmith: Locksmith::default(),
             redact: None,
+            thresholds: Thresholds::default(),
         }
     }
 }
@@ -219,6 +222,12 @@ impl Options {
     /// ```
     pub fn redact(mut self, redact: impl Fn(&mut Unstored<'_>) + Send + Sync + 'static) -> Self {
         self.redact = Some(Arc::new(redact));
+        self
+    }
+
+    /// From what on [`crate::Journal::health`] gives alerts.
+    pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
+        self.thresholds = thresholds;
         self
     }
 

@@ -9,6 +9,7 @@ use super::queue::Dropped;
 use super::redact::Unstored;
 use super::segments::{Expected, SegmentFile, adopt_spare, make_spare};
 use super::tail::{Accepted, Prepared, Tail};
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::format::frame::SEALED;
 use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId, SessionNo};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) compacting: Mutex<()>,
     pub(crate) maker: Mutex<Maker>,
     pub(crate) upkeep: Mutex<Upkeep>,
+    pub(crate) watch: Arc<Watch>,
     maintain: OnceLock<Maintain>,
     keeper: Keeper,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -124,6 +126,7 @@ pub(crate) struct Parts {
     pub(crate) maker: Maker,
     pub(crate) lock: Box<dyn Lock>,
     pub(crate) hint: Arc<AtomicBool>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl Shared {
@@ -138,6 +141,7 @@ impl Shared {
             compacting: Mutex::new(()),
             maker: Mutex::new(parts.maker),
             upkeep: Mutex::new(Upkeep::default()),
+            watch: parts.watch,
             maintain: OnceLock::new(),
             keeper: Keeper::default(),
             threads: Mutex::new(Vec::new()),
@@ -193,6 +197,8 @@ impl Shared {
         durability: Durability,
         record: &NewRecord<'_>,
     ) -> Result<(Accepted, u64)> {
+        #[cfg(feature = "metrics")]
+        let begun = std::time::Instant::now();
         let prepared = self.encode(record, payload, self.dir.storage().unix_ms())?;
         let mut offer = |tail: &mut Tail| tail.admit(&prepared);
         let prepare = |capacity| self.prepare_segment(capacity);
@@ -204,6 +210,10 @@ impl Shared {
                     .submit(Want::Nothing, Some(within), true, &prepare, &mut offer)?
             }
         };
+        #[cfg(feature = "metrics")]
+        if durability == Durability::Durable {
+            self.watch.meters.appended(begun.elapsed());
+        }
         self.ring_if_needed();
         Ok(accepted)
     }
@@ -396,6 +406,7 @@ impl Shared {
         // From here on the id is taken, whatever happens.
         maker.next_id = maker.next_id.next();
         if let Err(error) = adopt_spare(&self.dir, &spare, header.id) {
+            self.watch.failed(&error);
             self.commit.poison(error);
             let cause = self
                 .commit
@@ -415,7 +426,16 @@ impl Shared {
             // An empty segment: should its removal be undone by a crash, it says nothing.
             let _ = self.dir.remove(&names::segment(smaller.id()));
         }
+        self.look_at_space();
         Ok(())
+    }
+
+    /// Tells if the disk has come to be low on space.
+    pub(crate) fn look_at_space(&self) {
+        if let Ok(free) = self.dir.storage().free_bytes(self.dir.path()) {
+            self.watch
+                .has_space(free, self.options.thresholds.low_space_bytes);
+        }
     }
 
     /// Which records a reader of the whole log is shown: not those of dropped history. That a
@@ -457,6 +477,7 @@ impl Shared {
             }
         }
         self.lock.lock().take();
+        self.watch.end();
     }
 
     /// Whether the journal was shut, or is about to be.

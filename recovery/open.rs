@@ -20,6 +20,7 @@ use crate::journal::packs::PackFile;
 use crate::journal::segments::SegmentFile;
 use crate::journal::shared::{Maker, Parts, Shared};
 use crate::journal::tail::{Limits, Room, Tail};
+use crate::journal::watch::{Watch, span};
 use crate::sabotage::Sabotage;
 use crate::snapshot::image::Image;
 use crate::snapshot::{catalog, compaction, load};
@@ -54,6 +55,7 @@ impl Options {
     /// acknowledged does not validate: then nothing was changed. [`Error::NotFound`],
     /// [`Error::NoSpace`], [`Error::Io`], [`Error::Invalid`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<(Journal, Recovery)> {
+        span!("turnkeep.open");
         self.check()?;
         let started = Instant::now();
         let dir = Dir::new(self.disk(), path.as_ref());
@@ -374,6 +376,7 @@ fn go_live(live: Live) -> Result<Journal> {
         align: u64::from(align.max(options.group_align)),
     };
     let is_closed = log.is_closed;
+    let watch = Arc::new(Watch::new(dir.path()));
     let room = Room {
         capacity,
         free: capacity.saturating_sub(log.point.offset),
@@ -394,6 +397,7 @@ fn go_live(live: Live) -> Result<Journal> {
             counter,
             index: index.clone(),
             is_closed,
+            watch: watch.clone(),
         },
     );
     let spares = dir
@@ -418,6 +422,7 @@ fn go_live(live: Live) -> Result<Journal> {
         maker,
         lock,
         hint,
+        watch,
     }));
     shared.start(Box::new(compaction::maintain));
     Ok(Journal::from_shared(shared))

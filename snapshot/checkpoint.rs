@@ -10,8 +10,10 @@ use super::write::write_state;
 use crate::error::{Corruption, Error, Result};
 use crate::format::ids::{Lsn, SnapshotId};
 use crate::format::manifest::SnapshotRef;
+use crate::journal::events::JournalEvent;
 use crate::journal::handle::Journal;
 use crate::journal::shared::Shared;
+use crate::journal::watch::span;
 use serde::Serialize;
 use std::fmt;
 
@@ -107,6 +109,7 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<SnapshotInfo> {
 /// Makes a snapshot, unless the newest one is as new; with `damaged` in any case, and without
 /// those.
 fn make(shared: &Shared, damaged: Option<&[(SnapshotId, Corruption)]>) -> Result<SnapshotInfo> {
+    span!("turnkeep.checkpoint");
     shared.commit.flush()?;
     let durable = Lsn::new(shared.commit.durable());
     let mut draft = Draft::new(shared);
@@ -131,6 +134,10 @@ fn make(shared: &Shared, damaged: Option<&[(SnapshotId, Corruption)]>) -> Result
     drop(survey);
     draft.add(snapshot, shared.options.keep_snapshots);
     let manifest = draft.publish(shared, false)?;
+    shared.watch.tell(JournalEvent::Checkpointed {
+        snapshot: info.id,
+        lsn: info.lsn,
+    });
     match (reclaim(shared, &manifest, true), damaged) {
         (Err(error), Some(_)) => Err(error),
         // What could not be removed is garbage still, and tried again.

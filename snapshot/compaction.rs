@@ -32,9 +32,11 @@ use crate::format::ids::{Lsn, SegmentId, SessionNo, SnapshotId};
 use crate::format::manifest::PackRef;
 use crate::format::names;
 use crate::format::pack::PackHeader;
+use crate::journal::events::JournalEvent;
 use crate::journal::handle::Journal;
 use crate::journal::packs::PackFile;
 use crate::journal::shared::Shared;
+use crate::journal::watch::span;
 use crate::sync::Arc;
 use serde::Serialize;
 use std::fmt;
@@ -142,6 +144,12 @@ pub(crate) fn maintain(shared: &Arc<Shared>) -> Result<()> {
             let mut upkeep = shared.upkeep.lock();
             upkeep.failures += 1;
             upkeep.last_failure = Some(error.to_string());
+            drop(upkeep);
+            #[cfg(feature = "metrics")]
+            shared.watch.meters.failed_compactions.increment(1);
+            shared.watch.tell(JournalEvent::CompactionFailed {
+                why: error.to_string(),
+            });
             Err(error)
         }
     }
@@ -166,6 +174,7 @@ pub(super) fn uncompacted_bytes(shared: &Shared) -> u64 {
 
 /// Compacts the sealed part of the log, with `seal` all of it.
 pub(super) fn compact(shared: &Arc<Shared>, seal: bool) -> Result<Compaction> {
+    span!("turnkeep.compact");
     let _compacting = shared.compacting.lock();
     if shared.commit.is_closed() || shared.is_shut() {
         return Err(Error::Closed);
@@ -176,8 +185,18 @@ pub(super) fn compact(shared: &Arc<Shared>, seal: bool) -> Result<Compaction> {
     }
     let mut compaction = Compactor::begin(shared)?.run()?;
     compaction.millis = shared.dir.storage().unix_ms().saturating_sub(begun_ms);
-    if compaction.snapshot.is_some() {
+    shared.look_at_space();
+    if let Some(snapshot) = compaction.snapshot {
         shared.upkeep.lock().compactions += 1;
+        #[cfg(feature = "metrics")]
+        shared.watch.meters.compactions.increment(1);
+        shared.watch.tell(JournalEvent::Compacted {
+            snapshot,
+            packed_to: compaction.packed_to,
+            bytes_in: compaction.bytes_in,
+            bytes_out: compaction.bytes_out,
+            millis: compaction.millis,
+        });
     }
     Ok(compaction)
 }

@@ -10,7 +10,7 @@
 //! - [`catalog`]: manifests, and which files are garbage; `publish`: how one comes into force
 //! - [`compaction`], [`plan`], [`checkpoint`]: what makes snapshots; `replay`, `sift`, `merge`,
 //!   `rotate`: their parts
-//! - [`close`]: the end of its use; [`stat`]: the journal in numbers
+//! - [`close`]: the end of its use; [`stat`]: the journal in numbers; [`health`]: how it is
 //!
 //! Promises:
 //! - A snapshot is published only when its bytes are durable and were read back.
@@ -25,12 +25,13 @@
 //! be dropped, which is the model's.
 //!
 //! Recovery builds on [`image`], [`load`] and [`catalog`]; hosts see [`compaction`],
-//! [`checkpoint`], [`close`], [`plan`] and [`stat`] through the journal's handle.
+//! [`checkpoint`], [`close`], [`plan`], [`stat`] and [`health`] through the journal's handle.
 
 pub mod catalog;
 pub mod checkpoint;
 pub mod close;
 pub mod compaction;
+pub mod health;
 pub mod image;
 mod layout;
 pub mod load;

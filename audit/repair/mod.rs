@@ -124,8 +124,8 @@ impl Repair {
     /// [`RepairReport::is_blocked`].
     ///
     /// # Errors
-    /// [`Error::Locked`] if a host runs, if there is anything to do; [`Error::NoSpace`],
-    /// [`Error::Io`], and as [`Options::open`] and [`Audit::run`]. What was done by then is on
+    /// [`crate::Error::Locked`] if a host runs, if there is anything to do; [`crate::Error::NoSpace`],
+    /// [`crate::Error::Io`], and as [`Options::open`] and [`Audit::run`]. What was done by then is on
     /// record, and running it again does the rest.
     pub fn run(&self, path: impl AsRef<Path>) -> Result<RepairReport> {
         self.run_with(path.as_ref(), &mut |_| ())
