@@ -123,6 +123,23 @@ impl From<turnkeep::Error> for Failure {
     }
 }
 
+impl From<turnkeep_hosts::Error> for Failure {
+    fn from(error: turnkeep_hosts::Error) -> Failure {
+        use turnkeep_hosts::Error;
+        let message = error.to_string();
+        match error {
+            Error::Journal(error) => error.into(),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),
+            Error::Io { op, path, source } => Failure::io(op, &path, &source),
+            Error::TooManyNamesakes { .. } => {
+                Failure::new(Exit::Refused, "too_many_namesakes", message)
+            }
+            Error::Cursor { .. } => Failure::new(Exit::Refused, "import_cursor", message),
+            _ => Failure::new(Exit::Damaged, "import", message),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

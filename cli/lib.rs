@@ -1,12 +1,11 @@
 //! The `turnkeep` command, as a library so that tests reach its parts.
 //!
 //! What it is: arguments in, data on standard output, messages on standard error, an exit code
-//! that means something. Readers of other tools' transcripts, and the demonstration that kills
-//! a journaling process and compares what is left with an independent ledger.
+//! that means something, and the demonstration that kills a journaling process and compares what is left with an independent ledger.
 //!
 //! What it promises: see [`output`] for what is printed, [`exit`] for the codes,
-//! [`transcripts`] for what is read of other tools' files, [`mod@import`] for what a journal
-//! keeps of it and [`export`] for what comes back, [`demo`] for what the comparison can see.
+//! [`turnkeep_hosts`] for what is read of other tools' files and what comes back, [`demo`] for
+//! what the comparison can see.
 //!
 //! On purpose it does not hold any knowledge of files in a journal: everything about them it
 //! asks the library. It is not an API: nothing here is stable but the command line.
@@ -15,10 +14,7 @@ pub mod args;
 pub mod commands;
 pub mod demo;
 pub mod exit;
-pub mod export;
-pub mod import;
 pub mod output;
-pub mod transcripts;
 
 use clap::Parser;
 use exit::Exit;

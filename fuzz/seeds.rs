@@ -22,7 +22,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 /// Small transcripts of either kind, cut in the middle for the first import.
 fn transcripts() -> Vec<Vec<u8>> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/tests/fixtures");
     let listed = ["claude", "codex", "damage", "shape"].map(|kind| {
         let listed = std::fs::read_dir(fixtures.join(kind)).expect("the folder is there");
         listed.map(|entry| entry.expect("lists").path())

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use turnkeep::storage::sim::SimDisk;
 use turnkeep::{Journal, Options};
-use turnkeep_cli::exit::Failure;
-use turnkeep_cli::export::session::Exported;
-use turnkeep_cli::import::target::{Target, Targets};
-use turnkeep_cli::import::writer::{self, RECORD_OVERHEAD_BYTES};
-use turnkeep_cli::transcripts::walk;
+use turnkeep_hosts::export::session::Exported;
+use turnkeep_hosts::import::target::{Target, Targets};
+use turnkeep_hosts::import::writer::{self, RECORD_OVERHEAD_BYTES};
+use turnkeep_hosts::transcripts::walk;
 
 /// Lines longer than this are kept in pieces.
 const LINE_LIMIT_BYTES: usize = 512;
@@ -78,9 +77,10 @@ fn import(journal: &Journal, folder: &Path) -> Option<u64> {
 fn exports(disk: &SimDisk) -> Vec<Vec<u8>> {
     let reader = options(disk).open_read_only("/journal").expect("opens");
     let sessions = reader.sessions().expect("lists");
-    let export = |info| -> Result<Vec<u8>, Failure> {
+    let export = |info| -> turnkeep_hosts::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        Exported::new(&reader, info)?.write(&mut bytes, |e| panic!("a vector takes bytes: {e}"))?;
+        let failed = |e| panic!("a vector takes bytes: {e}");
+        Exported::new(&reader, info)?.write(&mut bytes, |_| Vec::new(), failed)?;
         Ok(bytes)
     };
     let mut exported = Vec::new();

@@ -14,14 +14,14 @@ use crate::demo::workload::Workload;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::output::table::{count, plural, size};
-use crate::transcripts::lines::LINE_LIMIT_BYTES;
-use crate::transcripts::walk;
 use indicatif::ProgressBar;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use turnkeep_hosts::transcripts::lines::LINE_LIMIT_BYTES;
+use turnkeep_hosts::transcripts::walk;
 
 /// How much of somebody's transcripts is replayed: all of it is in memory, in both processes.
 const INPUT_BYTES: u64 = 64 << 20;

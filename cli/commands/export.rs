@@ -3,15 +3,16 @@
 use super::journal;
 use crate::args::{Cli, Export};
 use crate::exit::{Exit, Failure, Result};
-use crate::export::names::SafePath;
-use crate::export::session::{Exported, Written};
 use crate::output::Output;
+use crate::output::entry::EntryJson;
 use crate::output::table::{plural, size};
 use serde::Serialize;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use turnkeep::{Reader, SessionInfo};
+use turnkeep::{Entry, Reader, SessionInfo};
+use turnkeep_hosts::export::names::SafePath;
+use turnkeep_hosts::export::session::{Exported, Written};
 
 /// A file that was written, as `--json` prints it.
 #[derive(Serialize)]
@@ -38,7 +39,8 @@ pub fn run(cli: &Cli, args: &Export, out: &mut Output) -> Result<Exit> {
             let mut exit = Exit::Ok;
             for info in wanted {
                 let exported = Exported::new(&reader, info)?;
-                let written = exported.write(&mut out.host_writer(), io_failure)?;
+                let written =
+                    exported.write(&mut out.host_writer(), described(&info.id), to_stdout)?;
                 exit = exit.max(tell_missing(info, written, out));
             }
             Ok(exit)
@@ -77,11 +79,11 @@ fn into_folder(
             .create(folder)
             .map_err(|(below, e)| Failure::io("create", &folder.join(below), &e))?;
         let whole = folder.join(&below);
-        let failed = |e: &io::Error| Failure::io("write", &whole, e);
+        let failed = |e| turnkeep_hosts::Error::io("write", &whole, e);
         let mut file = BufWriter::new(file);
         let written = exported
-            .write(&mut file, failed)
-            .and_then(|written| file.flush().map_err(|e| failed(&e)).map(|()| written));
+            .write(&mut file, described(&info.id), failed)
+            .and_then(|written| file.flush().map_err(failed).map(|()| written));
         let written = written.inspect_err(|_| {
             // Half a file under its whole name would be taken for it.
             let _ = fs::remove_file(&whole);
@@ -133,6 +135,11 @@ fn tell_missing(info: &SessionInfo, written: Written, out: &Output) -> Exit {
     Exit::Damaged
 }
 
-fn io_failure(error: &io::Error) -> Failure {
-    io::Error::from(error.kind()).into()
+fn to_stdout(error: io::Error) -> turnkeep_hosts::Error {
+    turnkeep_hosts::Error::io("write to", Path::new("standard output"), error)
+}
+
+/// The records of a session that was not imported.
+fn described(id: &str) -> impl Fn(&Entry) -> Vec<u8> {
+    |entry| serde_json::to_vec(&EntryJson::new(entry, id)).expect("strings and numbers are JSON")
 }

@@ -3,20 +3,20 @@
 use super::journal;
 use crate::args::{Cli, Import};
 use crate::exit::{Exit, Failure, Result};
-use crate::import::target::{Target, Targets, Why};
-use crate::import::writer::{self, RECORD_OVERHEAD_BYTES, Stopped};
 use crate::output::Output;
 use crate::output::table::{Align, Table, count, plural, size};
-use crate::transcripts::lines::Part;
-use crate::transcripts::meta::{Content, Damage};
-use crate::transcripts::turns::Outcome;
-use crate::transcripts::walk::{self, Entry, Skip};
-use crate::transcripts::{Format, Line, Transcript};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io;
 use std::time::Instant;
 use turnkeep::Journal;
+use turnkeep_hosts::import::target::{Target, Targets, Why};
+use turnkeep_hosts::import::writer::{self, RECORD_OVERHEAD_BYTES, Stopped};
+use turnkeep_hosts::transcripts::lines::Part;
+use turnkeep_hosts::transcripts::meta::{Content, Damage};
+use turnkeep_hosts::transcripts::turns::Outcome;
+use turnkeep_hosts::transcripts::walk::{self, Entry, Skip};
+use turnkeep_hosts::transcripts::{Format, Line, Transcript};
 
 /// How many damaged places of one file are told apart for people; JSON has them all.
 const SHOWN_DAMAGE: usize = 5;
@@ -190,7 +190,7 @@ fn import_file(
                 why: Reason::Target(why),
             }));
         }
-        Err(failure) => return Err(failure),
+        Err(error) => return Err(error.into()),
     };
     bar.inc(place.cursor.at.offset);
     let mut report = FileReport::new(&transcript);
@@ -202,7 +202,7 @@ fn import_file(
     });
     let added = match added {
         Ok(added) => added,
-        Err(Stopped::Writing(failure)) => return Err(failure),
+        Err(Stopped::Writing(error)) => return Err(error.into()),
         Err(Stopped::Reading(e)) => {
             return Ok(Err(Skipped::walk(entry, Skip::Unreadable(e.to_string()))));
         }

@@ -3,11 +3,11 @@
 use super::journal;
 use crate::args::{Cli, Show};
 use crate::exit::{Exit, Failure, Result};
-use crate::import::cursor::{CURSOR_KEY, Cursor};
 use crate::output::Output;
 use crate::output::entry::{EntryJson, heading, line};
 use crate::output::table::plural;
 use turnkeep::{Entry, Kind, ReaderSession, Seq, SessionInfo};
+use turnkeep_hosts::import::cursor::{CURSOR_KEY, Cursor};
 
 /// Shows the session that the arguments name.
 pub fn run(cli: &Cli, args: &Show, out: &mut Output) -> Result<Exit> {

@@ -4,10 +4,10 @@
 //! processes replay the frozen copy.
 
 use super::workload::Op;
-use crate::transcripts::walk::{self, Entry};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
+use turnkeep_hosts::transcripts::walk::{self, Entry};
 
 /// What completes a replayed turn; transcripts have no line for it.
 const COMPLETED: &[u8] = b"completed";
@@ -137,10 +137,10 @@ pub fn load(path: &Path) -> io::Result<Vec<Script>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transcripts::lines::LINE_LIMIT_BYTES;
+    use turnkeep_hosts::transcripts::lines::LINE_LIMIT_BYTES;
 
     fn fixtures() -> Vec<Entry> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/tests/fixtures");
         walk::walk(&path).expect("the fixtures are there")
     }
 

@@ -2,11 +2,11 @@
 
 use super::escape::{Layout, escape, shorten};
 use super::time::utc;
-use crate::import::note::Note;
-use crate::transcripts::gist::gist;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use turnkeep::{Entry, Kind};
+use turnkeep_hosts::import::note::Note;
+use turnkeep_hosts::transcripts::gist::gist;
 
 /// How much of a record's content stands in its line.
 const SHOWN_CHARS: usize = 100;

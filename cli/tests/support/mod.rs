@@ -39,7 +39,7 @@ pub fn objects(bytes: &[u8]) -> Vec<Value> {
 /// A path below the tests' fixtures.
 pub fn fixtures(below: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
+        .join("../hosts/tests/fixtures")
         .join(below);
     path.to_str().expect("a path in UTF-8").into()
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use turnkeep_cli::transcripts::lines::{LINE_LIMIT_BYTES, RawLines};
-use turnkeep_cli::transcripts::meta::{Content, Why};
-use turnkeep_cli::transcripts::turns::Outcome;
-use turnkeep_cli::transcripts::walk::{self, Skip};
-use turnkeep_cli::transcripts::{Format, Line, Transcript};
+use turnkeep_hosts::transcripts::lines::{LINE_LIMIT_BYTES, RawLines};
+use turnkeep_hosts::transcripts::meta::{Content, Why};
+use turnkeep_hosts::transcripts::turns::Outcome;
+use turnkeep_hosts::transcripts::walk::{self, Skip};
+use turnkeep_hosts::transcripts::{Format, Line, Transcript};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")

@@ -3,7 +3,7 @@
 use super::cursor::{CURSOR_KEY, Cursor, PARTIAL_KEY, Window};
 use super::note::Label;
 use super::target::Place;
-use crate::exit::Failure;
+use crate::error::Error;
 use crate::transcripts::lines::{At, Part};
 use crate::transcripts::turns::{Outcome, Turns};
 use crate::transcripts::{Line, Transcript};
@@ -42,7 +42,7 @@ pub enum Stopped {
     /// The file could not be read.
     Reading(io::Error),
     /// The journal did not take it.
-    Writing(Failure),
+    Writing(Error),
 }
 
 impl From<turnkeep::Error> for Stopped {

@@ -2,13 +2,13 @@
 
 use super::cursor::{CURSOR_KEY, Cursor, PARTIAL_KEY, Relation, Window, hash};
 use super::note::Note;
-use crate::exit::{Exit, Failure, Result};
+use crate::error::{Error, Result};
 use crate::transcripts::Transcript;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use turnkeep::{Error, Journal, OpenTurnInfo, Seq, Session};
+use turnkeep::{Journal, OpenTurnInfo, Seq, Session};
 
 /// How many files may claim to be one session before something else is wrong.
 const MAX_NAMESAKES: u32 = 1000;
@@ -99,19 +99,19 @@ impl<'j> Targets<'j> {
                 return Ok(target);
             }
         }
-        let id = &transcript.session_id;
-        Err(Failure::new(
-            Exit::Refused,
-            "too_many_namesakes",
-            format!("{MAX_NAMESAKES} different files claim to be session {id:?}"),
-        ))
+        Err(Error::TooManyNamesakes {
+            id: transcript.session_id.clone(),
+            count: MAX_NAMESAKES,
+        })
     }
 
     fn try_session(&self, id: &str, transcript: &Transcript) -> Result<Option<Target>> {
         let session = match self.journal.find(id) {
             Ok(session) => session,
-            Err(Error::SessionDeleted { .. }) => return Ok(Some(Target::Nowhere(Why::Deleted))),
-            Err(Error::UnknownSession { .. }) => {
+            Err(turnkeep::Error::SessionDeleted { .. }) => {
+                return Ok(Some(Target::Nowhere(Why::Deleted)));
+            }
+            Err(turnkeep::Error::UnknownSession { .. }) => {
                 let session = self.create(id, transcript)?;
                 return Ok(Some(fresh(session, transcript)));
             }
@@ -126,17 +126,14 @@ impl<'j> Targets<'j> {
                 _ => Some(Target::Nowhere(Why::Cleared)),
             });
         };
-        let cursor = Cursor::decode(&value).map_err(|why| {
-            let message = format!("cannot go on importing into session {id:?}: {why}");
-            Failure::new(Exit::Refused, "import_cursor", message)
-        })?;
+        let cursor = Cursor::decode(&value).map_err(|why| Error::Cursor { id: id.into(), why })?;
         let partial = match cursor.partial_bytes {
             0 => Vec::new(),
             _ => session.get(PARTIAL_KEY)?.unwrap_or_default(),
         };
-        let told = |e: &io::Error| Failure::io("read", &transcript.path, e);
+        let told = |e: io::Error| Error::io("read", &transcript.path, e);
         let relation = cursor.compare(&transcript.path, &partial);
-        Ok(match relation.map_err(|e| told(&e))? {
+        Ok(match relation.map_err(told)? {
             Relation::Continues(window) => Some(Target::Into(Box::new(Place {
                 open_turn: self.open_turns.get(id).copied(),
                 session,
@@ -146,9 +143,9 @@ impl<'j> Targets<'j> {
             }))),
             Relation::Other => None,
             Relation::Shorter => {
-                let file = File::open(&transcript.path).map_err(|e| told(&e))?;
+                let file = File::open(&transcript.path).map_err(told)?;
                 let is_older = is_beginning(file, &session, &partial).map_err(|e| match e {
-                    Unreadable::File(e) => told(&e),
+                    Unreadable::File(e) => told(e),
                     Unreadable::Journal(e) => e.into(),
                 })?;
                 is_older.then_some(Target::Nowhere(Why::OlderCopy))
@@ -164,8 +161,8 @@ impl<'j> Targets<'j> {
         let parent = match self.journal.find(&parent) {
             Ok(parent) => parent,
             // A deleted parent does not come back to be one.
-            Err(Error::SessionDeleted { .. }) => return Ok(self.journal.session(id)?),
-            Err(Error::UnknownSession { .. }) => self.journal.session(&parent)?,
+            Err(turnkeep::Error::SessionDeleted { .. }) => return Ok(self.journal.session(id)?),
+            Err(turnkeep::Error::UnknownSession { .. }) => self.journal.session(&parent)?,
             Err(error) => return Err(error.into()),
         };
         Ok(self.journal.child_session(id, &parent)?)
@@ -199,7 +196,7 @@ fn bounded(id: &str) -> String {
 
 enum Unreadable {
     File(io::Error),
-    Journal(Error),
+    Journal(turnkeep::Error),
 }
 
 /// Whether the whole file is how the session's lines, and then `partial`, begin.

@@ -1,9 +1,8 @@
 //! One session, written out.
 
-use crate::exit::{Failure, Result};
+use crate::error::{Error, Result};
 use crate::import::cursor::{CURSOR_KEY, Cursor, PARTIAL_KEY};
 use crate::import::note::Note;
-use crate::output::entry::EntryJson;
 use std::io::{self, Write};
 use turnkeep::{Entry, Kind, Reader, ReaderSession, SessionInfo};
 
@@ -12,7 +11,6 @@ use turnkeep::{Entry, Kind, Reader, ReaderSession, SessionInfo};
 pub struct Exported {
     /// The session.
     session: ReaderSession,
-    id: String,
     /// The bookmark of its import, if it was imported.
     pub cursor: Option<Cursor>,
 }
@@ -40,26 +38,23 @@ impl Exported {
         let value = session.get(CURSOR_KEY)?;
         // A value of that name which is no bookmark is a host's own.
         let cursor = value.and_then(|value| Cursor::decode(&value).ok());
-        Ok(Exported {
-            session,
-            id: info.id.clone(),
-            cursor,
-        })
+        Ok(Exported { session, cursor })
     }
 
-    /// Writes the imported file as it was, or the records as lines of JSON. `failed` names the
-    /// place that could not be written.
+    /// Writes the imported file as it was, or else each record as `describe` puts it, by line.
+    /// `failed` names the place that could not be written.
     ///
     /// # Errors
     /// The journal's, and whatever `failed` makes of the system's.
     pub fn write(
         &self,
         out: &mut impl Write,
-        failed: impl Fn(&io::Error) -> Failure,
+        describe: impl Fn(&Entry) -> Vec<u8>,
+        failed: impl Fn(io::Error) -> Error,
     ) -> Result<Written> {
         match &self.cursor {
             Some(cursor) => self.write_file(cursor, out, failed),
-            None => self.write_records(out, failed),
+            None => self.write_records(out, describe, failed),
         }
     }
 
@@ -67,7 +62,7 @@ impl Exported {
         &self,
         cursor: &Cursor,
         out: &mut impl Write,
-        failed: impl Fn(&io::Error) -> Failure,
+        failed: impl Fn(io::Error) -> Error,
     ) -> Result<Written> {
         let mut written = Written::default();
         let mut number = 0;
@@ -77,7 +72,7 @@ impl Exported {
                 written.other_records += u64::from(is_host_data(&entry));
                 continue;
             };
-            out.write_all(&entry.content).map_err(|e| failed(&e))?;
+            out.write_all(&entry.content).map_err(&failed)?;
             written.bytes += entry.content.len() as u64;
             written.lines += u64::from(note.number != number);
             number = note.number;
@@ -85,7 +80,7 @@ impl Exported {
         written.missing_bytes = cursor.at.offset.saturating_sub(written.bytes);
         if cursor.partial_bytes > 0 {
             let partial = self.session.get(PARTIAL_KEY)?.unwrap_or_default();
-            out.write_all(&partial).map_err(|e| failed(&e))?;
+            out.write_all(&partial).map_err(&failed)?;
             written.bytes += partial.len() as u64;
             written.lines += 1;
             written.missing_bytes += cursor.partial_bytes.saturating_sub(partial.len() as u64);
@@ -96,15 +91,15 @@ impl Exported {
     fn write_records(
         &self,
         out: &mut impl Write,
-        failed: impl Fn(&io::Error) -> Failure,
+        describe: impl Fn(&Entry) -> Vec<u8>,
+        failed: impl Fn(io::Error) -> Error,
     ) -> Result<Written> {
         let mut written = Written::default();
         for entry in self.session.read(..)? {
             let entry = entry?;
-            let mut line = serde_json::to_vec(&EntryJson::new(&entry, &self.id))
-                .expect("strings and numbers are JSON");
+            let mut line = describe(&entry);
             line.push(b'\n');
-            out.write_all(&line).map_err(|e| failed(&e))?;
+            out.write_all(&line).map_err(&failed)?;
             written.bytes += line.len() as u64;
             written.lines += 1;
         }
