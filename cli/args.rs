@@ -5,6 +5,7 @@ pub mod upkeep;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
+use turnkeep_hosts::detect::Host;
 
 /// The journal's directory unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "agents.journal";
@@ -99,12 +100,19 @@ pub enum Color {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Bring agent transcripts into the journal.
+    /// Bring what other agent hosts left on disk into the journal.
     ///
-    /// Reads Claude Code transcripts (with their sub-agents) and Codex rollouts, a file or a folder
-    /// of them. Every line keeps its bytes, so `export` gives the files back. Damaged lines are
-    /// counted, located and kept; they never stop an import. Run it again and only what is new is
-    /// added. Symbolic links are not followed.
+    /// Reads a file or a folder of them: transcripts of Claude Code (with their sub-agents) and
+    /// Codex; sidecars, backups, turn and run journals and state.db of hermes-webui; the database
+    /// of claude-mem; sessions and queues of claudelet; the state of systemprompt; trackers,
+    /// checkpoints and the mesh database of AgentHive. Whose a file is shows in its name, its
+    /// folder and the names of its fields.
+    ///
+    /// The sources are only read. Every line, message and row is kept, so `export` gives the files
+    /// back; what is damaged or not understood is counted, located and kept as it is, and never
+    /// stops an import. Run it again and only what is new is added; what was deleted in the
+    /// journal stays deleted. Symbolic links are not followed, and pipes and devices not opened.
+    /// What waits in a host's queue is queued here.
     Import(Import),
     /// List the sessions.
     Sessions(Sessions),
@@ -149,9 +157,10 @@ pub enum Command {
     Salvage(Salvage),
     /// Compact what is settled into a snapshot and give space back.
     Compact(Compact),
-    /// Give imported transcripts back, byte for byte.
+    /// Give imported files back, byte for byte.
     ///
-    /// A session that was imported becomes the file that it came from, line for line; any other
+    /// A session that was imported becomes the file that it came from, line for line, as it was
+    /// at its last import; sessions out of a database become a database with their rows. Any other
     /// becomes its records, one JSON object per line, as `show --json` prints them.
     Export(Export),
     /// Append standard input to a session, acknowledged line by line.
@@ -186,17 +195,69 @@ pub enum Command {
 Examples:
   turnkeep import ~/.claude/projects
   turnkeep import --dry-run ~/.codex/sessions         what is there, and is it whole?
-  turnkeep import session.jsonl --journal work.journal")]
+  turnkeep import session.jsonl --journal work.journal
+  turnkeep import ~/.hermes/webui                     sidecars, journals and state.db
+  turnkeep import --from claudelet ~/old-backups      whose they are, if it does not show
+  turnkeep import --json ~/.claude-mem | jq 'select(.findings != [])'
+
+A finding has a code that stays the same, as hermes.shrunken_live or line.torn. Findings do not
+change the exit code; a file that could not be read does.")]
 pub struct Import {
-    /// A transcript, or a folder to search for them.
+    /// A file, or a folder to search for them.
     #[arg(value_hint = clap::ValueHint::AnyPath)]
     pub path: PathBuf,
+    /// Whose files they are; `auto` finds out for each.
+    #[arg(long, value_name = "HOST")]
+    pub from: Option<HostName>,
     /// Read and report only; needs no journal.
     #[arg(long)]
     pub dry_run: bool,
     /// Longest line that is kept in one record; longer ones come in pieces.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub line_limit: u32,
+    /// Largest JSON document that is taken apart; larger ones are kept as they are.
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub document_limit: u32,
+    /// Largest file that is read at all [default: 65536]
+    #[arg(long, value_name = "MIB")]
+    pub file_limit: Option<u64>,
+}
+
+/// The hosts whose files are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HostName {
+    /// Finds out for each file.
+    Auto,
+    /// Claude Code, and tools that write like it.
+    ClaudeCode,
+    /// Codex.
+    Codex,
+    /// hermes-webui, and the agent behind it.
+    HermesWebui,
+    /// claude-mem.
+    ClaudeMem,
+    /// claudelet.
+    Claudelet,
+    /// systemprompt-code-orchestrator.
+    Systemprompt,
+    /// AgentHive.
+    Agenthive,
+}
+
+impl HostName {
+    /// The host; none for `auto`.
+    pub fn host(self) -> Option<Host> {
+        Some(match self {
+            HostName::Auto => return None,
+            HostName::ClaudeCode => Host::ClaudeCode,
+            HostName::Codex => Host::Codex,
+            HostName::HermesWebui => Host::HermesWebui,
+            HostName::ClaudeMem => Host::ClaudeMem,
+            HostName::Claudelet => Host::Claudelet,
+            HostName::Systemprompt => Host::Systemprompt,
+            HostName::Agenthive => Host::Agenthive,
+        })
+    }
 }
 
 /// Arguments of `sessions`.

@@ -134,6 +134,11 @@ impl From<turnkeep_hosts::Error> for Failure {
             Error::TooManyNamesakes { .. } => {
                 Failure::new(Exit::Refused, "too_many_namesakes", message)
             }
+            Error::Database { source, .. } => {
+                let mut failure = Failure::new(Exit::Disk, "database", message);
+                failure.causes.push(source.to_string());
+                failure
+            }
             Error::Cursor { .. } => Failure::new(Exit::Refused, "import_cursor", message),
             _ => Failure::new(Exit::Damaged, "import", message),
         }

@@ -24,6 +24,14 @@ pub enum Error {
         /// The system's word.
         source: io::Error,
     },
+    /// A database could not be written.
+    #[error("cannot write the database {}", path.display())]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// SQLite's word.
+        source: rusqlite::Error,
+    },
     /// More different files claim to be one session than can be an accident.
     #[error("{count} different files claim to be session {id:?}")]
     TooManyNamesakes {

@@ -11,8 +11,9 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use turnkeep::{Entry, Reader, SessionInfo};
+use turnkeep_hosts::export::database;
 use turnkeep_hosts::export::names::SafePath;
-use turnkeep_hosts::export::session::{Exported, Written};
+use turnkeep_hosts::export::session::{Exported, Origin, Written};
 
 /// A file that was written, as `--json` prints it.
 #[derive(Serialize)]
@@ -23,6 +24,16 @@ struct FileJson<'s> {
     bytes: u64,
     /// Bytes of the imported file that are not in the journal any more.
     missing_bytes: u64,
+}
+
+/// A database that was written, as `--json` prints it.
+#[derive(Serialize)]
+struct DatabaseJson {
+    sessions: usize,
+    file: String,
+    rows: u64,
+    /// Rows that their table did not take.
+    refused_rows: u64,
 }
 
 /// Writes one session to standard output, or sessions into a folder.
@@ -67,12 +78,16 @@ fn into_folder(
     for info in wanted {
         bar.inc(1);
         let exported = Exported::new(reader, info)?;
-        if exported.cursor.is_none() && info.records <= 1 {
+        if matches!(exported.origin, Origin::Rows(_)) {
+            continue;
+        }
+        let source = exported.origin.source();
+        if source.is_none() && info.records <= 1 {
             // Nothing but its creation: the parent of a sub-agent that was imported alone.
             continue;
         }
-        let path = match &exported.cursor {
-            Some(cursor) => SafePath::of_source(&cursor.source),
+        let path = match source {
+            Some(source) => SafePath::of_source(source),
             None => SafePath::of_session(&info.id),
         };
         let (file, below) = path
@@ -89,10 +104,9 @@ fn into_folder(
             let _ = fs::remove_file(&whole);
         })?;
         (files, bytes) = (files + 1, bytes + written.bytes);
-        if let Some(cursor) = &exported.cursor
-            && below != Path::new(&cursor.source)
+        if let Some(source) = source
+            && below != Path::new(source)
         {
-            let source = &cursor.source;
             bar.suspend(|| out.say(format_args!("{source}: written as {}", below.display())));
         }
         if out.is_json() {
@@ -105,6 +119,27 @@ fn into_folder(
             })?;
         }
         exit = exit.max(bar.suspend(|| tell_missing(info, written, out)));
+    }
+    for ((_, source), sessions) in database::group(reader, wanted)? {
+        let (file, below) = SafePath::of_source(&source)
+            .create(folder)
+            .map_err(|(below, e)| Failure::io("create", &folder.join(below), &e))?;
+        drop(file);
+        let restored = database::restore(reader, &sessions, &folder.join(&below))?;
+        files += 1;
+        if restored.refused > 0 {
+            let rows = plural(restored.refused, "row");
+            bar.suspend(|| out.warn(format_args!("{source}: its tables do not take {rows}")));
+            exit = exit.max(Exit::Damaged);
+        }
+        if out.is_json() {
+            out.object(&DatabaseJson {
+                sessions: sessions.len(),
+                file: below.to_string_lossy().into_owned(),
+                rows: restored.rows,
+                refused_rows: restored.refused,
+            })?;
+        }
     }
     bar.finish_and_clear();
     let files = plural(files, "file");
@@ -124,8 +159,24 @@ fn tell_missing(info: &SessionInfo, written: Written, out: &Output) -> Exit {
             info.id
         ));
     }
-    if written.missing_bytes == 0 {
+    if written.later_messages > 0 {
+        let messages = plural(written.later_messages, "message");
+        out.say(format_args!(
+            "{}: the file had {messages} less when it was imported last; `show` has them",
+            info.id
+        ));
+    }
+    if !written.is_incomplete() {
         return Exit::Ok;
+    }
+    if written.missing_messages > 0 {
+        let messages = plural(written.missing_messages, "message");
+        out.warn(format_args!(
+            "{}: {messages} of the file are no longer in the journal, because it was truncated or \
+             salvaged",
+            info.id
+        ));
+        return Exit::Damaged;
     }
     out.warn(format_args!(
         "{}: {} of the file are no longer in the journal, because it was truncated or salvaged",

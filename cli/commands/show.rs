@@ -7,7 +7,9 @@ use crate::output::Output;
 use crate::output::entry::{EntryJson, heading, line};
 use crate::output::table::plural;
 use turnkeep::{Entry, Kind, ReaderSession, Seq, SessionInfo};
+use turnkeep_hosts::documents::cursor::{DOCUMENT_KEY, DocumentCursor};
 use turnkeep_hosts::import::cursor::{CURSOR_KEY, Cursor};
+use turnkeep_hosts::rows::writer::{ROWS_KEY, RowsCursor};
 
 /// Shows the session that the arguments name.
 pub fn run(cli: &Cli, args: &Show, out: &mut Output) -> Result<Exit> {
@@ -64,7 +66,7 @@ fn show(entry: Entry, args: &Show, info: &SessionInfo, out: &mut Output) -> Resu
     if out.is_json() {
         return out.object(&EntryJson::new(&entry, &info.id));
     }
-    if entry.name == CURSOR_KEY {
+    if [CURSOR_KEY, DOCUMENT_KEY, ROWS_KEY].contains(&entry.name.as_str()) {
         // An import's bookmark, one in every batch.
         return Ok(());
     }
@@ -97,6 +99,16 @@ fn about(info: &SessionInfo, session: &ReaderSession) -> Result<String> {
                 ", whose last line of {bytes} bytes had no end yet"
             ));
         }
+    }
+    let document = session.get(DOCUMENT_KEY)?;
+    if let Some(Ok(cursor)) = document.as_deref().map(DocumentCursor::decode) {
+        let (format, source) = (&cursor.format, &cursor.source);
+        about.push_str(&format!("; imported from {source} ({format})"));
+    }
+    let rows = session.get(ROWS_KEY)?;
+    if let Some(Ok(cursor)) = rows.as_deref().map(RowsCursor::decode) {
+        let (format, source) = (&cursor.format, &cursor.source);
+        about.push_str(&format!("; imported from {source} ({format})"));
     }
     Ok(about)
 }

@@ -5,7 +5,7 @@ use super::time::utc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use turnkeep::{Entry, Kind};
-use turnkeep_hosts::import::note::Note;
+use turnkeep_hosts::import::note::{ItemNote, Note};
 use turnkeep_hosts::transcripts::gist::gist;
 
 /// How much of a record's content stands in its line.
@@ -136,8 +136,10 @@ pub fn line(entry: &Entry, session: Option<&str>) -> String {
         .turn
         .map_or(String::new(), |turn| turn.get().to_string());
     let note = Note::decode(&entry.extra);
-    let time = match note.as_ref().and_then(|note| note.time.as_deref()) {
-        // A transcript's own, which is ISO 8601.
+    let item = ItemNote::decode(&entry.extra).and_then(|item| item.time);
+    let own = note.as_ref().and_then(|note| note.time.as_deref());
+    let time = match own.or(item.as_deref()) {
+        // The host's own, mostly ISO 8601.
         Some(time) => {
             let time: String = time.chars().take(TIME_CHARS).collect();
             safe(&time.replace('T', " "), TIME_CHARS)

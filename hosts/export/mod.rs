@@ -6,7 +6,12 @@
 //! - A name in a journal is a host's word and never a path: whatever it holds, files are made
 //!   below the folder that was asked for and nowhere else, and none is overwritten.
 //!
-//! [`names`] makes the file names, [`session`] writes one session.
+//! - A document comes back as it was at its last import, byte for byte; a database comes back with
+//!   the rows that it had.
+//!
+//! [`names`] makes the file names, [`session`] writes one session, [`database`] those of one
+//! database.
 
+pub mod database;
 pub mod names;
 pub mod session;

@@ -1,5 +1,6 @@
 //! The bookmark of an import, kept as a value of the session that it fills.
 
+use crate::source;
 use crate::transcripts::lines::At;
 use crate::transcripts::turns::Turns;
 use crate::transcripts::{Format, Transcript};
@@ -87,7 +88,7 @@ impl Cursor {
     /// # Errors
     /// The system's.
     pub fn compare(&self, path: &Path, partial: &[u8]) -> io::Result<Relation> {
-        let mut file = File::open(path)?;
+        let mut file = source::open(path)?;
         if file.metadata()?.len() < self.at.offset {
             return Ok(Relation::Shorter);
         }

@@ -1,7 +1,7 @@
 //! Transcripts into a journal, and only what is new of them.
 //!
 //! What it is: [`target`] finds the session that a transcript belongs to, [`writer`] puts its
-//! lines there, [`cursor`] is the durable bookmark that the next import goes on from, [`note`]
+//! lines there, [`feed`] is the same for what is not lines, [`cursor`] is the durable bookmark that the next import goes on from, [`note`]
 //! is what each record says about the line that it holds.
 //!
 //! It promises:
@@ -16,6 +16,8 @@
 //! first and last bytes and the length decide), or import the same bytes under two names.
 
 pub mod cursor;
+pub mod feed;
 pub mod note;
+pub mod queue;
 pub mod target;
 pub mod writer;

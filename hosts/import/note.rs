@@ -106,6 +106,63 @@ impl Note {
     }
 }
 
+/// The metadata of a record that holds a message of a document, a row of a table, or a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemNote {
+    /// Which element of the document's list it is, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u64>,
+    /// Which row of which table it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// The hash of the frame that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u64>,
+    /// The file that had this frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// It says in short what the records behind it hold, and is no part of a file itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub derived: bool,
+    /// Where the bytes stood in the file when they were read first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// When it was written, as the host wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The tool called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The host's id of the turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<String>,
+}
+
+impl ItemNote {
+    /// Of a record that is no part of a file itself.
+    pub fn derived(time: Option<&str>) -> ItemNote {
+        ItemNote {
+            derived: true,
+            time: time.map(cut),
+            ..ItemNote::default()
+        }
+    }
+
+    /// Encodes it for a record.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and strings are JSON")
+    }
+
+    /// Decodes a record's metadata; `None` if the record is something else.
+    pub fn decode(extra: &[u8]) -> Option<ItemNote> {
+        if extra.is_empty() {
+            return None;
+        }
+        serde_json::from_slice(extra).ok()
+    }
+}
+
 fn known(meta: &LineMeta, session_id: &str, note: Note) -> Label {
     let cut = |text: &Option<String>| text.as_deref().map(cut);
     Label {
@@ -121,7 +178,8 @@ fn known(meta: &LineMeta, session_id: &str, note: Note) -> Label {
     }
 }
 
-fn cut(text: &str) -> String {
+/// The text, or as much of its beginning as is kept beside a record.
+pub fn cut(text: &str) -> String {
     let mut end = text.len().min(MAX_TEXT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

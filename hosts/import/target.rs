@@ -3,7 +3,9 @@
 use super::cursor::{CURSOR_KEY, Cursor, PARTIAL_KEY, Relation, Window, hash};
 use super::note::Note;
 use crate::error::{Error, Result};
+use crate::source;
 use crate::transcripts::Transcript;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -11,7 +13,7 @@ use std::io::{self, BufReader, Read};
 use turnkeep::{Journal, OpenTurnInfo, Seq, Session};
 
 /// How many files may claim to be one session before something else is wrong.
-const MAX_NAMESAKES: u32 = 1000;
+pub const MAX_NAMESAKES: u32 = 1000;
 
 /// The longest session id taken from a file as it is, in bytes. The journal allows 512; what
 /// is added to tell namesakes apart must fit too.
@@ -52,6 +54,17 @@ pub enum Why {
     OlderCopy,
 }
 
+impl Why {
+    /// A stable, machine-readable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Why::Deleted => "session.deleted",
+            Why::Cleared => "session.cleared",
+            Why::OlderCopy => "file.older_copy",
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -66,7 +79,8 @@ impl fmt::Display for Why {
 #[derive(Debug)]
 pub struct Targets<'j> {
     journal: &'j Journal,
-    open_turns: HashMap<String, Seq>,
+    /// As of the last time that somebody asked for one that was not in it.
+    open_turns: RefCell<HashMap<String, Seq>>,
 }
 
 impl<'j> Targets<'j> {
@@ -75,11 +89,9 @@ impl<'j> Targets<'j> {
     /// # Errors
     /// The journal's.
     pub fn new(journal: &'j Journal) -> Result<Targets<'j>> {
-        let open = journal.open_turns()?.into_iter();
-        let open_turns = open.map(|OpenTurnInfo { session, turn, .. }| (session, turn));
         Ok(Targets {
             journal,
-            open_turns: open_turns.collect(),
+            open_turns: RefCell::new(open_turns(journal)?),
         })
     }
 
@@ -90,11 +102,7 @@ impl<'j> Targets<'j> {
     /// The journal's, and the system's about the file.
     pub fn find(&self, transcript: &Transcript) -> Result<Target> {
         let id = bounded(&transcript.session_id);
-        for namesake in 1..=MAX_NAMESAKES {
-            let id = match namesake {
-                1 => id.clone(),
-                n => format!("{id}#{n}"),
-            };
+        for id in namesakes(&id) {
             if let Some(target) = self.try_session(&id, transcript)? {
                 return Ok(target);
             }
@@ -112,7 +120,7 @@ impl<'j> Targets<'j> {
                 return Ok(Some(Target::Nowhere(Why::Deleted)));
             }
             Err(turnkeep::Error::UnknownSession { .. }) => {
-                let session = self.create(id, transcript)?;
+                let session = self.create(id, transcript.parent_session_id.as_deref())?;
                 return Ok(Some(fresh(session, transcript)));
             }
             Err(error) => return Err(error.into()),
@@ -135,7 +143,7 @@ impl<'j> Targets<'j> {
         let relation = cursor.compare(&transcript.path, &partial);
         Ok(match relation.map_err(told)? {
             Relation::Continues(window) => Some(Target::Into(Box::new(Place {
-                open_turn: self.open_turns.get(id).copied(),
+                open_turn: self.open_turn(&session)?,
                 session,
                 cursor,
                 window,
@@ -143,7 +151,7 @@ impl<'j> Targets<'j> {
             }))),
             Relation::Other => None,
             Relation::Shorter => {
-                let file = File::open(&transcript.path).map_err(told)?;
+                let file = source::open(&transcript.path).map_err(told)?;
                 let is_older = is_beginning(file, &session, &partial).map_err(|e| match e {
                     Unreadable::File(e) => told(e),
                     Unreadable::Journal(e) => e.into(),
@@ -153,8 +161,32 @@ impl<'j> Targets<'j> {
         })
     }
 
-    fn create(&self, id: &str, transcript: &Transcript) -> Result<Session> {
-        let Some(parent) = &transcript.parent_session_id else {
+    /// The journal.
+    pub fn journal(&self) -> &'j Journal {
+        self.journal
+    }
+
+    /// The turn of a session that an earlier import, or an earlier file of this one, left open.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn open_turn(&self, session: &Session) -> Result<Option<Seq>> {
+        if session.info()?.open_turns == 0 {
+            return Ok(None);
+        }
+        let mut open = self.open_turns.borrow_mut();
+        if !open.contains_key(session.id()) {
+            *open = open_turns(self.journal)?;
+        }
+        Ok(open.get(session.id()).copied())
+    }
+
+    /// Makes the session `id`, and its parent if that is not there.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn create(&self, id: &str, parent: Option<&str>) -> Result<Session> {
+        let Some(parent) = parent else {
             return Ok(self.journal.session(id)?);
         };
         let parent = bounded(parent);
@@ -179,8 +211,22 @@ fn fresh(session: Session, transcript: &Transcript) -> Target {
     }))
 }
 
+fn open_turns(journal: &Journal) -> Result<HashMap<String, Seq>> {
+    let open = journal.open_turns()?.into_iter();
+    let open = open.map(|OpenTurnInfo { session, turn, .. }| (session, turn));
+    Ok(open.collect())
+}
+
+/// The id and those that are tried after it.
+pub fn namesakes(id: &str) -> impl Iterator<Item = String> + '_ {
+    (1..=MAX_NAMESAKES).map(move |namesake| match namesake {
+        1 => id.to_owned(),
+        n => format!("{id}#{n}"),
+    })
+}
+
 /// Shortens an id that the journal would refuse, so that it stays another than others.
-fn bounded(id: &str) -> String {
+pub fn bounded(id: &str) -> String {
     if id.is_empty() {
         return "unnamed".into();
     }

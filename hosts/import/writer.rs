@@ -187,6 +187,7 @@ impl Writer<'_> {
             Outcome::Completed => batch.complete(&turn, b""),
             Outcome::Interrupted => batch.interrupt(&turn, REASON),
             Outcome::Failed => batch.fail(&turn, REASON, b""),
+            Outcome::Cancelled => batch.cancel(&turn, REASON),
             Outcome::Open => batch,
         };
     }

@@ -77,6 +77,19 @@ pub enum Why {
     TooLong,
 }
 
+impl Why {
+    /// A stable, machine-readable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Why::Nul { .. } => "line.nul",
+            Why::NotUtf8 => "line.not_utf8",
+            Why::Torn => "line.torn",
+            Why::NotJson => "line.not_json",
+            Why::TooLong => "line.too_long",
+        }
+    }
+}
+
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

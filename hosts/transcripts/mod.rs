@@ -18,12 +18,14 @@
 mod claude;
 mod codex;
 pub mod gist;
+mod hermes;
 pub mod lines;
 pub mod meta;
 pub mod parse;
 pub mod turns;
 pub mod walk;
 
+use crate::source;
 use lines::{At, Part, RawLine, RawLines};
 use meta::{Content, Damage, Why};
 use parse::Context;
@@ -48,6 +50,14 @@ pub enum Format {
     ClaudeCode,
     /// Codex.
     Codex,
+    /// hermes-webui's journal of turns.
+    HermesTurns,
+    /// hermes-webui's journal of one run.
+    HermesRun,
+    /// A log of words, not of JSON.
+    Text,
+    /// Bytes that are not understood and are kept as they are.
+    Quarantine,
     /// Nobody known.
     Unknown,
 }
@@ -58,6 +68,10 @@ impl Format {
         match self {
             Format::ClaudeCode => "claude-code",
             Format::Codex => "codex",
+            Format::HermesTurns => "hermes-turns",
+            Format::HermesRun => "hermes-run",
+            Format::Text => "text",
+            Format::Quarantine => "quarantine",
             Format::Unknown => "unknown",
         }
     }
@@ -69,6 +83,10 @@ impl Format {
             Some(Format::Codex)
         } else if claude::recognises(text) {
             Some(Format::ClaudeCode)
+        } else if hermes::recognises_run(text) {
+            Some(Format::HermesRun)
+        } else if hermes::recognises_turns(text) {
+            Some(Format::HermesTurns)
         } else {
             None
         }
@@ -157,6 +175,24 @@ impl Transcript {
         })
     }
 
+    /// A file of which the path tells whose it is.
+    pub fn named(
+        entry: &walk::Entry,
+        format: Format,
+        session_id: String,
+        parent_session_id: Option<String>,
+        limit_bytes: usize,
+    ) -> Transcript {
+        Transcript {
+            path: entry.path.clone(),
+            source: entry.source.clone(),
+            format,
+            session_id,
+            parent_session_id,
+            limit_bytes,
+        }
+    }
+
     /// Reads the file from its start.
     ///
     /// # Errors
@@ -170,7 +206,7 @@ impl Transcript {
     /// # Errors
     /// The system's, when the file cannot be opened.
     pub fn lines_from(&self, at: &At, turns: Turns) -> io::Result<Lines> {
-        let mut file = File::open(&self.path)?;
+        let mut file = source::open(&self.path)?;
         file.seek(SeekFrom::Start(at.offset))?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, file);
         Ok(Lines {
@@ -222,6 +258,9 @@ impl Iterator for Lines {
                 let (text, offset) = raw.text();
                 parse::parse(text, offset, self.context)
             }
+            Part::Piece { .. } if self.context.format == Format::Quarantine => {
+                parse::parse(b"-", raw.offset, self.context)
+            }
             Part::Piece { .. } => Content::Damaged(Damage {
                 why: Why::TooLong,
                 at: raw.offset,
@@ -246,7 +285,7 @@ impl Iterator for Lines {
 }
 
 fn buffered(path: &Path) -> io::Result<BufReader<File>> {
-    Ok(BufReader::with_capacity(BUFFER_BYTES, File::open(path)?))
+    Ok(BufReader::with_capacity(BUFFER_BYTES, source::open(path)?))
 }
 
 /// For `<parent>/subagents/agent-*.jsonl` the parent's name.
@@ -259,7 +298,8 @@ fn sub_agent_of(path: &Path) -> Option<String> {
     Some(parent.to_string_lossy().into_owned())
 }
 
-fn is_uuid(text: &str) -> bool {
+/// Whether the text is a UUID.
+pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -1,7 +1,7 @@
 //! From a line's text to its facts or its damage, whatever the format.
 
 use super::meta::{Content, Damage, Glued, LineMeta, Why};
-use super::{Format, claude, codex};
+use super::{Format, claude, codex, hermes};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -12,6 +12,9 @@ const GLUE_ATTEMPTS: usize = 512;
 /// How far from the end of a damaged line such a record is looked for, which bounds the time
 /// that one bad line of many megabytes can take.
 const GLUE_WINDOW_BYTES: usize = 1 << 20;
+
+/// The name of records with bytes that are kept and not understood.
+pub const QUARANTINE: &str = "import.quarantine";
 
 /// Everything that a reader of a format must know about the file besides the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,11 @@ pub(super) fn is_true(field: Option<&RawValue>) -> bool {
 
 /// The facts, or what is wrong and at which byte of `text`.
 fn meta(text: &[u8], context: Context) -> Result<LineMeta, (Why, usize)> {
+    match context.format {
+        Format::Quarantine => return Ok(named(QUARANTINE)),
+        Format::Text => return Ok(named("line")),
+        _ => {}
+    }
     if let Some(at) = text.iter().position(|byte| *byte == 0) {
         let run = text[at..].iter().take_while(|byte| **byte == 0).count();
         let run_bytes = run as u64;
@@ -58,7 +66,9 @@ fn meta(text: &[u8], context: Context) -> Result<LineMeta, (Why, usize)> {
     let read = match context.format {
         Format::ClaudeCode => claude::read(text, context.sub_agent),
         Format::Codex => codex::read(text),
-        Format::Unknown => serde_json::from_str::<&RawValue>(text).map(|_| other()),
+        Format::HermesTurns => hermes::read_turns(text),
+        Format::HermesRun => hermes::read_run(text),
+        _ => serde_json::from_str::<&RawValue>(text).map(|_| other()),
     };
     match read {
         Ok(meta) => Ok(meta),
@@ -71,8 +81,12 @@ fn meta(text: &[u8], context: Context) -> Result<LineMeta, (Why, usize)> {
 }
 
 fn other() -> LineMeta {
+    named("other")
+}
+
+fn named(kind: &str) -> LineMeta {
     LineMeta {
-        kind: "other".into(),
+        kind: kind.into(),
         ..LineMeta::default()
     }
 }
@@ -87,7 +101,10 @@ fn located(error: &serde_json::Error) -> (Why, usize) {
 
 /// Finds a whole record at the end of a damaged line.
 fn glued(text: &[u8], offset: u64, context: Context) -> Option<Glued> {
-    if context.format == Format::Unknown {
+    if matches!(
+        context.format,
+        Format::Unknown | Format::Text | Format::Quarantine
+    ) {
         return None;
     }
     let skipped = text.len().saturating_sub(GLUE_WINDOW_BYTES).max(1);

@@ -42,6 +42,8 @@ pub enum Outcome {
     Interrupted,
     /// It failed.
     Failed,
+    /// Somebody stopped it.
+    Cancelled,
     /// The transcript stops before its end; it may still be running.
     Open,
 }

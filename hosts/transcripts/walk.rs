@@ -1,6 +1,7 @@
 //! Finding transcripts below a folder.
 
 use super::{Format, Transcript};
+use crate::source::Limits;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,14 @@ pub enum Skip {
     Empty,
     /// No line of it is one of a known format.
     UnknownFormat,
+    /// It is no host's that is known.
+    NoHost,
+    /// It is larger than what is read at all.
+    TooLarge,
+    /// It is a folder below too many others.
+    TooDeep,
+    /// There is more in the folder than is listed.
+    TooMany,
     /// The system's word.
     Unreadable(String),
 }
@@ -38,7 +47,26 @@ pub enum Skip {
 impl Skip {
     /// Tells whether something may be missing from the import because of this.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Skip::Unreadable(_))
+        matches!(
+            self,
+            Skip::Unreadable(_) | Skip::TooLarge | Skip::TooDeep | Skip::TooMany
+        )
+    }
+
+    /// A stable, machine-readable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Skip::NotJsonl => "file.not_jsonl",
+            Skip::SymbolicLink => "file.symbolic_link",
+            Skip::NotAFile => "file.not_regular",
+            Skip::Empty => "file.empty",
+            Skip::UnknownFormat => "file.unknown_format",
+            Skip::NoHost => crate::detect::UNKNOWN,
+            Skip::TooLarge => "file.too_large",
+            Skip::TooDeep => "folder.too_deep",
+            Skip::TooMany => "folder.too_many_files",
+            Skip::Unreadable(_) => "file.unreadable",
+        }
     }
 }
 
@@ -50,9 +78,31 @@ impl std::fmt::Display for Skip {
             Skip::NotAFile => write!(f, "not a regular file"),
             Skip::Empty => write!(f, "empty"),
             Skip::UnknownFormat => write!(f, "no line of a known format"),
+            Skip::NoHost => write!(f, "a file of no known host"),
+            Skip::TooLarge => write!(f, "larger than the limit of a file"),
+            Skip::TooDeep => write!(f, "below too many folders"),
+            Skip::TooMany => write!(f, "more files than are listed; the rest is left out"),
             Skip::Unreadable(why) => write!(f, "cannot be read: {why}"),
         }
     }
+}
+
+/// Lists the transcripts below `root`: as [`walk_all`], and whatever has another name than theirs
+/// is skipped.
+///
+/// # Errors
+/// As [`walk_all`].
+pub fn walk(root: &Path) -> io::Result<Vec<Entry>> {
+    let is_single = !fs::metadata(root)?.is_dir();
+    let mut entries = walk_all(root, &Limits::default())?;
+    for entry in &mut entries {
+        let is_named = entry.source.extension().is_some_and(|e| e == "jsonl");
+        // A single file may have any name.
+        if !is_named && !is_single && matches!(entry.skipped, None | Some(Skip::Empty)) {
+            entry.skipped = Some(Skip::NotJsonl);
+        }
+    }
+    Ok(entries)
 }
 
 /// Lists what is below `root`, ordered by path, a folder's file before the folder of the same
@@ -61,7 +111,7 @@ impl std::fmt::Display for Skip {
 /// # Errors
 /// The system's, when `root` itself cannot be looked at. Anything below it that cannot becomes
 /// an entry with [`Skip::Unreadable`].
-pub fn walk(root: &Path) -> io::Result<Vec<Entry>> {
+pub fn walk_all(root: &Path, limits: &Limits) -> io::Result<Vec<Entry>> {
     let metadata = fs::metadata(root)?;
     if !metadata.is_dir() {
         let source = root.file_name().map_or_else(|| root.into(), PathBuf::from);
@@ -70,8 +120,13 @@ pub fn walk(root: &Path) -> io::Result<Vec<Entry>> {
             () if metadata.len() == 0 => Some(Skip::Empty),
             () => None,
         };
+        // Whoever named a link meant what it leads to; what is opened later follows none.
+        let path = match fs::symlink_metadata(root)?.is_symlink() {
+            true => fs::canonicalize(root)?,
+            false => root.to_path_buf(),
+        };
         return Ok(vec![Entry {
-            path: root.to_path_buf(),
+            path,
             source,
             size_bytes: metadata.len(),
             skipped,
@@ -82,8 +137,18 @@ pub fn walk(root: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        if let Err(e) = list(root, &folder, &mut entries, &mut folders) {
-            entries.push(unreadable(root, folder, &e));
+        if folder.components().count() > limits.folder_depth {
+            entries.push(skipped(root, folder, Skip::TooDeep));
+            continue;
+        }
+        if let Err(e) = list(root, &folder, limits, &mut entries, &mut folders) {
+            entries.push(skipped(root, folder, Skip::Unreadable(e.to_string())));
+        }
+        if entries
+            .last()
+            .is_some_and(|e| e.skipped == Some(Skip::TooMany))
+        {
+            break;
         }
     }
     entries.sort_by(|a, b| {
@@ -108,17 +173,22 @@ pub fn open(entry: &Entry, limit_bytes: usize) -> Result<Transcript, Skip> {
 fn list(
     root: &Path,
     folder: &Path,
+    limits: &Limits,
     entries: &mut Vec<Entry>,
     folders: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
     for entry in fs::read_dir(root.join(folder))? {
         let entry = entry?;
         let source = folder.join(entry.file_name());
+        if entries.len() + folders.len() >= limits.files {
+            entries.push(skipped(root, source, Skip::TooMany));
+            break;
+        }
         // Of the link itself, not of what it points to.
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(e) => {
-                entries.push(unreadable(root, source, &e));
+                entries.push(skipped(root, source, Skip::Unreadable(e.to_string())));
                 continue;
             }
         };
@@ -130,8 +200,6 @@ fn list(
             Some(Skip::SymbolicLink)
         } else if !metadata.is_file() {
             Some(Skip::NotAFile)
-        } else if source.extension().is_none_or(|e| e != "jsonl") {
-            Some(Skip::NotJsonl)
         } else if metadata.len() == 0 {
             Some(Skip::Empty)
         } else {
@@ -147,11 +215,11 @@ fn list(
     Ok(())
 }
 
-fn unreadable(root: &Path, source: PathBuf, error: &io::Error) -> Entry {
+fn skipped(root: &Path, source: PathBuf, skip: Skip) -> Entry {
     Entry {
         path: root.join(&source),
         source,
         size_bytes: 0,
-        skipped: Some(Skip::Unreadable(error.to_string())),
+        skipped: Some(skip),
     }
 }
