@@ -114,8 +114,15 @@ pub fn claim(look: &Look<'_>) -> Option<Role> {
             parent: None,
         });
     }
+    let is_tracker = look.has(&["sessionInfo", "phases"]);
+    if is_tracker && name.contains(".tmp.") {
+        return Some(Role::Verbatim {
+            code: "agenthive.leftover",
+            why: "a file that a save left behind before it was renamed".into(),
+        });
+    }
     let is_backup = look.is_in("agenthive-backups");
-    if look.has(&["sessionInfo", "phases"]) || name == "phase-tracker.json" {
+    if is_tracker || name == "phase-tracker.json" {
         return Some(Role::Document(&TRACKER));
     }
     if look.has(&["name", "phase", "week", "tracker"]) {
@@ -124,7 +131,17 @@ pub fn claim(look: &Look<'_>) -> Option<Role> {
     let is_context = look.name.ends_with(".json")
         && (look.is_in("contexts") || (look.folders[0] == "indexes" && name == "contexts.json"))
         && (look.has(&["id", "type"]) || look.has(&["contexts"]));
-    match is_context || (is_backup && name.ends_with(".bak") && look.first == Some(b'{')) {
+    // What a full backup tells of itself, beside its archives.
+    let is_info = look.is_in("backups")
+        && [
+            "git-info.json",
+            "db-info.json",
+            "config-info.json",
+            "system-info.json",
+        ]
+        .contains(&name);
+    match is_context || is_info || (is_backup && name.ends_with(".bak") && look.first == Some(b'{'))
+    {
         true => Some(Role::Document(&OTHER)),
         false => None,
     }

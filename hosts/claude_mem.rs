@@ -90,7 +90,10 @@ pub static TABLES: Tables = Tables {
             by_way_of: BY_SESSION,
             time: TIME,
             read: |row| RowMeta {
-                waiting: waiting(row, "observation_queue", "observation"),
+                waiting: match row.first(&["processed_at_epoch"]) {
+                    Some(_) => None,
+                    None => waiting(row, "observation_queue", "observation"),
+                },
                 ..RowMeta::default()
             },
         },
@@ -113,14 +116,19 @@ pub fn claim(look: &Look<'_>) -> Option<Role> {
         return None;
     }
     match look.name.as_str() {
-        "settings.json" | ".env" => left_alone(
+        "settings.json" | ".env" | "transcript-watch.json" => left_alone(
             "host.settings",
             "settings, in which keys may stand, are left alone",
         ),
-        "worker.pid" | "spawn.lock" | "supervisor.json" => left_alone(
-            "host.process_file",
-            "it speaks of processes, which are gone",
-        ),
+        "worker.pid" | "spawn.lock" | "supervisor.json" | "transcript-watch-state.json" => {
+            left_alone(
+                "host.process_file",
+                "it speaks of processes, which are gone",
+            )
+        }
+        name if name.starts_with(".server-beta.") => {
+            left_alone("host.settings", "settings of a server are left alone")
+        }
         _ => None,
     }
 }

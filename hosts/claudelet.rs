@@ -2,7 +2,8 @@
 //!
 //! `sessions/<date>_<first 8 of the id>.json` is the session of the id that stands in it; the
 //! file's name is no identity, since generated ids all begin alike. Copies below `backups/` are
-//! earlier states of the same session. A queue file becomes input queued in its session.
+//! earlier states of the same session. A queue file becomes input queued in its session. The list
+//! `.todos.md` and the recovery log are kept line by line.
 
 use crate::detect::{Host, Look, Role};
 use crate::documents::split::Split;
@@ -70,10 +71,10 @@ pub fn claim(look: &Look<'_>) -> Option<Role> {
             .into(),
         });
     }
-    if is_home && name == "transaction.log" {
+    if (is_home && name == "transaction.log") || name == ".todos.md" {
         return Some(Role::Lines {
             format: crate::transcripts::Format::Text,
-            session: "claudelet/transaction.log".into(),
+            session: format!("claudelet/{}", look.entry.source.to_string_lossy()),
             parent: None,
         });
     }

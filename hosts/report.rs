@@ -77,6 +77,11 @@ impl Findings {
         &self.first
     }
 
+    /// Whether the first ones are all there are.
+    pub fn is_all_kept(&self) -> bool {
+        self.more == 0
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
@@ -123,6 +128,9 @@ pub struct FileReport {
     pub turns: u64,
     /// Lines, messages or rows that were there already.
     pub already_there: u64,
+    /// Rows that the host has no more, newly marked so.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone: u64,
     /// Input that waits in the host's queue, newly queued here.
     #[serde(skip_serializing_if = "is_zero")]
     pub queued: u64,
@@ -156,6 +164,7 @@ impl FileReport {
             bytes: 0,
             turns: 0,
             already_there: 0,
+            gone: 0,
             queued: 0,
             damaged: Vec::new(),
             more_damaged: 0,
@@ -187,7 +196,8 @@ impl FileReport {
 
     /// Whether the import changed nothing because of this file.
     pub fn is_unchanged(&self) -> bool {
-        self.lines == 0 && self.bytes == 0 && self.partial_bytes == 0 && self.queued == 0
+        let new = [self.lines, self.bytes, self.partial_bytes, self.queued];
+        new == [0; 4] && self.gone == 0
     }
 }
 

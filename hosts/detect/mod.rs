@@ -229,11 +229,13 @@ fn claim(look: &Look<'_>, from: Option<Host>, is_single: bool) -> Option<(Option
         (Host::Agenthive, agenthive::claim),
     ];
     for (host, claim) in claims {
-        if from.is_some_and(|from| from != host) {
-            continue;
-        }
-        if let Some(role) = claim(look) {
-            return Some((Some(host), role));
+        let is_wanted = from.is_none_or(|from| from == host);
+        match claim(look) {
+            // Keys are left alone whoever is named.
+            Some(role) if is_wanted || matches!(role, Role::LeftAlone { .. }) => {
+                return Some((Some(host), role));
+            }
+            _ => {}
         }
     }
     let may_be = matches!(from, None | Some(Host::ClaudeCode | Host::Codex));

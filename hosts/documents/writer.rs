@@ -50,7 +50,10 @@ pub fn add(
         ));
     }
     let queued = cursor.queued.clone();
-    queue::follow(&session, &reading.queue, &mut cursor.queued, report)?;
+    // What a copy says of the queue is of an earlier time, and takes nothing back.
+    if !reading.is_copy {
+        queue::follow(&session, &reading.queue, &mut cursor.queued, report)?;
+    }
     let turns = cursor.turns.clone();
     let is_queue_new = cursor.queued != queued;
     let mut feed = Feed::resume(journal, session, cursor, turns, open_turn);

@@ -12,7 +12,7 @@ use crate::rows::writer::SCHEMA;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
-use turnkeep::{Reader, SessionInfo};
+use turnkeep::{Entry, Reader, Seq, SessionInfo};
 
 /// A database that was imported: its sessions, by the place that it had.
 pub type Databases<'s> = BTreeMap<(String, String), Vec<&'s SessionInfo>>;
@@ -57,9 +57,11 @@ pub fn restore(reader: &Reader, sessions: &[&SessionInfo], path: &Path) -> Resul
     let transaction = connection.transaction().map_err(failed)?;
     let mut indexes = Vec::new();
     for info in sessions {
-        for entry in Exported::new(reader, info)?.entries()? {
+        let exported = Exported::new(reader, info)?;
+        let last = last_states(&exported)?;
+        for entry in exported.entries()? {
             let entry = entry?;
-            if entry.name != SCHEMA {
+            if entry.name != SCHEMA || !last.is_last(&entry) {
                 continue;
             }
             let sql = String::from_utf8_lossy(&entry.content).into_owned();
@@ -71,27 +73,23 @@ pub fn restore(reader: &Reader, sessions: &[&SessionInfo], path: &Path) -> Resul
                     let _ = transaction.execute(&sql, []);
                 }
                 () if words.starts_with("CREATE") && words.contains(" INDEX ") => indexes.push(sql),
-                () => {}
+                () => {
+                    let version = sql.strip_prefix("PRAGMA user_version = ");
+                    if let Some(version) = version.and_then(|number| number.parse::<i64>().ok()) {
+                        let set = transaction.pragma_update(None, "user_version", version);
+                        set.map_err(failed)?;
+                    }
+                }
             }
         }
     }
     let mut restored = Restored::default();
     for info in sessions {
         let exported = Exported::new(reader, info)?;
-        // A row that changed is there as often as it did; the last one counts.
-        let mut last = BTreeMap::new();
+        let last = last_states(&exported)?;
         for entry in exported.entries()? {
             let entry = entry?;
-            if let Some(row) = ItemNote::decode(&entry.extra).and_then(|note| note.row)
-                && entry.name != SCHEMA
-            {
-                last.insert(row, entry.seq);
-            }
-        }
-        for entry in exported.entries()? {
-            let entry = entry?;
-            let row = ItemNote::decode(&entry.extra).and_then(|note| note.row);
-            if row.is_none_or(|row| last.get(&row) != Some(&entry.seq)) {
+            if entry.name == SCHEMA || !last.is_last(&entry) {
                 continue;
             }
             match Row::decode(&entry.content).map(|row| insert(&transaction, &entry.name, &row)) {
@@ -106,6 +104,31 @@ pub fn restore(reader: &Reader, sessions: &[&SessionInfo], path: &Path) -> Resul
     }
     transaction.commit().map_err(failed)?;
     Ok(restored)
+}
+
+/// The records that hold rows as they were at the last import. A row that changed is there as
+/// often as it did; one that the host has no more is not among them.
+struct Last(BTreeMap<String, Seq>);
+
+impl Last {
+    fn is_last(&self, entry: &Entry) -> bool {
+        let row = ItemNote::decode(&entry.extra).and_then(|note| note.row);
+        row.is_some_and(|row| self.0.get(&row) == Some(&entry.seq))
+    }
+}
+
+fn last_states(exported: &Exported) -> Result<Last> {
+    let mut last = BTreeMap::new();
+    for entry in exported.entries()? {
+        let entry = entry?;
+        let note = ItemNote::decode(&entry.extra).unwrap_or_default();
+        match note.row {
+            Some(row) if note.gone => last.remove(&row),
+            Some(row) => last.insert(row, entry.seq),
+            None => None,
+        };
+    }
+    Ok(Last(last))
 }
 
 fn insert(connection: &Connection, table: &str, row: &Row) -> rusqlite::Result<usize> {

@@ -116,6 +116,9 @@ pub struct ItemNote {
     /// Which row of which table it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
+    /// The host has that row no more; the record holds nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
     /// The hash of the frame that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<u64>,

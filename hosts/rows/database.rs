@@ -76,6 +76,13 @@ impl Database {
         self._copy.is_some() || Seen::of(&self.path) == self.seen
     }
 
+    /// A hash of where the file is on this machine: what two databases of one name differ in.
+    pub fn place(&self) -> u64 {
+        let whole = self.path.canonicalize();
+        let whole = whole.unwrap_or_else(|_| self.path.clone());
+        crate::import::cursor::hash(whole.as_os_str().as_encoded_bytes())
+    }
+
     fn as_it_is(path: &Path) -> Result<Database, Unreadable> {
         let seen = Seen::of(path);
         // Links above the file are whoever's who named it; the last name must be none.

@@ -45,6 +45,9 @@ pub struct Schema {
     pub unreadable: Vec<(String, String)>,
 }
 
+/// Under which name the statement stands that sets the host's own number of its schema.
+pub const USER_VERSION: &str = "PRAGMA user_version";
+
 /// Whether a database has one of these tables.
 pub fn has_table(database: &Database, names: &[&str]) -> bool {
     let find = "SELECT count(*) FROM sqlite_master WHERE type='table' AND name=?1";
@@ -68,6 +71,11 @@ pub fn schema(connection: &Connection, known: &Tables) -> Result<Schema> {
     let all: Vec<(String, String, String)> = all.collect::<Result<_>>()?;
     let is_virtual = |sql: &str| sql.to_ascii_uppercase().starts_with("CREATE VIRTUAL");
     let virtuals: Vec<_> = all.iter().filter(|(_, _, sql)| is_virtual(sql)).collect();
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    if version != 0 {
+        let statement = format!("PRAGMA user_version = {version}");
+        schema.statements.push((USER_VERSION.into(), statement));
+    }
     for (kind, name, sql) in &all {
         let is_shadow = |(_, module, _): &&&(String, String, String)| {
             let rest = name.strip_prefix(module.as_str());

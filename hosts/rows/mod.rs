@@ -8,7 +8,9 @@
 //!   as if it could not change, and one with a log is copied first, log and all.
 //! - Every column of every row is kept with its type, also those that this release has not
 //!   heard of; columns that it has heard of may be missing.
-//! - A row that is there already is not added again; one that has changed is added as it is now.
+//! - A row that is there already is not added again; one that has changed is added as it is now;
+//!   of one that the same database has no more this is said, unless something kept it from being
+//!   seen, so that export does not bring it back.
 //! - One bad row, or one bad page, does not end the import of the others.
 //! - Memory is bounded by the largest row and by the number of one session's rows.
 //!

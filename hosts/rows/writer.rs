@@ -16,7 +16,7 @@ use crate::report::{FileReport, Finding};
 use crate::transcripts::turns::{Mark, Turns};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use turnkeep::Session;
 
 /// The key of the bookmark.
@@ -27,6 +27,9 @@ const VERSION: u32 = 1;
 
 /// The name of records with the statements that made the tables.
 pub const SCHEMA: &str = "sqlite_master";
+
+/// The name of a record that says that a row is in the database no more.
+pub const GONE: &str = "import.gone";
 
 /// The session of rows that belong to none.
 pub const TABLES: &str = "tables";
@@ -41,6 +44,10 @@ pub struct RowsCursor {
     pub format: String,
     /// Where it was below the folder that was imported first.
     pub source: String,
+    /// Where it was on this machine at the last import. A row that is not there is gone only if
+    /// this is the same database.
+    #[serde(default)]
+    pub place: u64,
     /// The turns up to there.
     pub turns: Turns,
     /// Input of the host's queue that was queued here, by its key: the input's number.
@@ -106,12 +113,16 @@ pub fn add(
         tables,
         source,
         connection,
+        database,
+        place: database.place(),
         schema: &schema,
     };
-    import.schema(report)?;
+    let mut done = Done::default();
+    import.schema(&mut done, report)?;
     if let Some(list) = listing::statement(&schema, tables) {
-        import.sessions(&list, deleted, report)?;
+        import.sessions(&list, deleted, &mut done, report)?;
     }
+    import.gone(done, report)?;
     if !database.is_unchanged() {
         report.findings.push(Finding::new(
             "database.changed",
@@ -126,6 +137,8 @@ struct Import<'i> {
     tables: &'i Tables,
     source: &'i str,
     connection: &'i Connection,
+    database: &'i Database,
+    place: u64,
     schema: &'i Schema,
 }
 
@@ -135,12 +148,33 @@ struct Filling<'j> {
     session: Session,
     /// Hashes of the rows that are there, as they are now.
     there: HashMap<String, u64>,
+    /// Keys of those that this import saw.
+    seen: HashSet<String>,
+    /// Whether this is the database of the last import, so that a row which is not seen is gone.
+    is_same: bool,
     queue: Vec<Waiting>,
 }
 
+/// What an import has dealt with.
+#[derive(Default)]
+struct Done {
+    /// Sessions of the journal that took rows, but for the one of rows that belong to none.
+    sessions: HashSet<String>,
+    /// Keys of that one that were seen.
+    tables: HashSet<String>,
+}
+
 impl Import<'_> {
+    /// Whether everything that the database holds could be read so far.
+    fn is_whole(&self, report: &FileReport) -> bool {
+        let unread = ["database.damaged", "row.too_large"];
+        !unread.iter().any(|code| report.findings.has(code))
+            && report.findings.is_all_kept()
+            && self.database.is_unchanged()
+    }
+
     /// The statements that made the tables, and the rows of tables without row numbers.
-    fn schema(&self, report: &mut FileReport) -> Result<()> {
+    fn schema(&self, done: &mut Done, report: &mut FileReport) -> Result<()> {
         let id = format!("{}/{TABLES}", self.tables.suffix);
         let Some(mut filling) = self.place(&id, None, report)? else {
             return Ok(());
@@ -173,10 +207,83 @@ impl Import<'_> {
                 Err(e) => report.findings.push(damaged(&table.name, &e)),
             }
         }
-        filling.finish(report)
+        done.tables = std::mem::take(&mut filling.seen);
+        // Rows of more tables may come; what of them is gone shows later.
+        filling.finish(false, report)
     }
 
-    fn sessions(&self, list: &str, deleted: &[String], report: &mut FileReport) -> Result<()> {
+    /// Tells what is gone of the rows that belong to no session, and of sessions of which none is
+    /// left.
+    fn gone(&self, mut done: Done, report: &mut FileReport) -> Result<()> {
+        if !self.is_whole(report) {
+            return Ok(());
+        }
+        let suffix = self.tables.suffix;
+        let journal = self.targets.journal();
+        for info in journal.sessions()? {
+            // Namesakes have a number behind it.
+            let own = info.id.split('#').next().unwrap_or_default();
+            let is_tables = own == format!("{suffix}/{TABLES}");
+            let is_ours = is_tables || own.ends_with(&format!("/{suffix}"));
+            if !is_ours || done.sessions.contains(&info.id) {
+                continue;
+            }
+            let session = journal.find(&info.id)?;
+            let Some(Ok(cursor)) = session.get(ROWS_KEY)?.map(|v| RowsCursor::decode(&v)) else {
+                continue;
+            };
+            if !self.is_of(&cursor) || cursor.place != self.place {
+                continue;
+            }
+            let mut filling = self.resume(session, cursor)?;
+            if is_tables {
+                filling.seen = std::mem::take(&mut done.tables);
+            }
+            filling.finish(true, report)?;
+        }
+        if report.gone > 0 {
+            report.findings.push(Finding::new(
+                "row.gone",
+                format!(
+                    "{} rows are in the database no more; the journal keeps them, and export \
+                     leaves them out",
+                    report.gone
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_of(&self, cursor: &RowsCursor) -> bool {
+        cursor.format == self.tables.format && cursor.source == self.source
+    }
+
+    fn resume(&self, session: Session, mut cursor: RowsCursor) -> Result<Filling<'_>> {
+        let is_same = cursor.place == self.place;
+        cursor.place = self.place;
+        let (turns, open) = (cursor.turns.clone(), self.targets.open_turn(&session)?);
+        let journal = self.targets.journal();
+        let mut feed = Feed::resume(journal, session.clone(), cursor, turns, open);
+        if !is_same {
+            feed.touch();
+        }
+        Ok(Filling {
+            there: rows_there(&session)?,
+            seen: HashSet::new(),
+            is_same,
+            feed,
+            session,
+            queue: Vec::new(),
+        })
+    }
+
+    fn sessions(
+        &self,
+        list: &str,
+        deleted: &[String],
+        done: &mut Done,
+        report: &mut FileReport,
+    ) -> Result<()> {
         let mut statement = match self.connection.prepare(list) {
             Ok(statement) => statement,
             Err(e) => {
@@ -210,7 +317,7 @@ impl Import<'_> {
             };
             if current.as_ref().is_none_or(|(id, _)| *id != row.session) {
                 if let Some((_, Some(filling))) = current.take() {
-                    filling.finish(report)?;
+                    self.leave(filling, done, report)?;
                 }
                 let filling = self.filling(&row, deleted, report)?;
                 if let (Some(id), Some(_)) = (&row.session, &filling) {
@@ -223,10 +330,27 @@ impl Import<'_> {
             }
         }
         if let Some((_, Some(filling))) = current {
-            filling.finish(report)?;
+            self.leave(filling, done, report)?;
         }
         report.sessions = Some(report.session_ids.len() as u64);
         Ok(())
+    }
+
+    /// Ends a session of which all rows came.
+    fn leave(
+        &self,
+        mut filling: Filling<'_>,
+        done: &mut Done,
+        report: &mut FileReport,
+    ) -> Result<()> {
+        let own = format!("{}/{TABLES}", self.tables.suffix);
+        if filling.session.id().split('#').next() == Some(&own) {
+            done.tables.extend(std::mem::take(&mut filling.seen));
+            return filling.finish(false, report);
+        }
+        done.sessions.insert(filling.session.id().to_owned());
+        let is_whole = self.is_whole(report);
+        filling.finish(is_whole, report)
     }
 
     /// The session of a row; `None` if it takes nothing, which is then told.
@@ -292,22 +416,16 @@ impl Import<'_> {
                     host: self.tables.host,
                     format: self.tables.format.into(),
                     source: self.source.into(),
+                    place: self.place,
                     turns: Turns::default(),
                     queued: BTreeMap::new(),
                 },
             };
             // Two databases may number their rows alike.
-            if cursor.format != self.tables.format || cursor.source != self.source {
+            if !self.is_of(&cursor) {
                 continue;
             }
-            let journal = self.targets.journal();
-            let (turns, open) = (cursor.turns.clone(), self.targets.open_turn(&session)?);
-            return Ok(Some(Filling {
-                there: rows_there(&session)?,
-                feed: Feed::resume(journal, session.clone(), cursor, turns, open),
-                session,
-                queue: Vec::new(),
-            }));
+            return Ok(Some(self.resume(session, cursor)?));
         }
         Err(Error::TooManyNamesakes {
             id: id.to_owned(),
@@ -390,6 +508,7 @@ impl Filling<'_> {
     ) -> Result<()> {
         let key = cut_key(key);
         let now = hash(bytes);
+        self.seen.insert(key.clone());
         let before = self.there.insert(key.clone(), now);
         if before == Some(now) {
             report.already_there += 1;
@@ -415,7 +534,30 @@ impl Filling<'_> {
         Ok(())
     }
 
-    fn finish(mut self, report: &mut FileReport) -> Result<()> {
+    /// Hands over the rest. With `is_whole` every row that is in the database was seen.
+    fn finish(mut self, is_whole: bool, report: &mut FileReport) -> Result<()> {
+        if is_whole && self.is_same {
+            let there = std::mem::take(&mut self.there).into_keys();
+            let mut gone: Vec<_> = there.filter(|key| !self.seen.contains(key)).collect();
+            gone.sort();
+            for key in gone {
+                let extra = ItemNote {
+                    row: Some(key),
+                    gone: true,
+                    ..ItemNote::default()
+                };
+                let piece = Piece {
+                    name: GONE,
+                    actor: "",
+                    extra: extra.encode(),
+                    bytes: b"",
+                    key: b"",
+                    mark: Mark::Other,
+                };
+                self.feed.take_outside(&piece, |_| {})?;
+                report.gone += 1;
+            }
+        }
         let before = self.feed.bookmark.queued.clone();
         let queued = &mut self.feed.bookmark.queued;
         queue::follow(&self.session, &self.queue, queued, report)?;
@@ -431,8 +573,18 @@ fn rows_there(session: &Session) -> Result<HashMap<String, u64>> {
     let mut there = HashMap::new();
     for entry in session.read(..)? {
         let entry = entry?;
-        if let Some(row) = ItemNote::decode(&entry.extra).and_then(|note| note.row) {
-            there.insert(row, hash(&entry.content));
+        match ItemNote::decode(&entry.extra) {
+            Some(ItemNote {
+                row: Some(row),
+                gone: true,
+                ..
+            }) => {
+                there.remove(&row);
+            }
+            Some(ItemNote { row: Some(row), .. }) => {
+                there.insert(row, hash(&entry.content));
+            }
+            _ => {}
         }
     }
     Ok(there)

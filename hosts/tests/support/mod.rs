@@ -3,10 +3,13 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use turnkeep::{Entry, Journal, Options, PendingInput};
 use turnkeep_hosts::detect::{Host, survey};
+use turnkeep_hosts::export::database::{self, Restored};
+use turnkeep_hosts::export::names::SafePath;
 use turnkeep_hosts::export::session::{Exported, Written};
 use turnkeep_hosts::importer::{Imported, Importer};
 use turnkeep_hosts::report::FileReport;
@@ -41,6 +44,22 @@ impl Bench {
         fs::create_dir_all(path.parent().expect("it is in a folder")).expect("creates");
         fs::write(&path, bytes).expect("writes");
         path
+    }
+
+    /// The names in a folder.
+    pub fn names(&self, below: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(below)).expect("lists");
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("lists")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
     }
 
     pub fn read(&self, below: &str) -> Vec<u8> {
@@ -140,6 +159,27 @@ impl Bench {
         self.journal().pending().expect("reads")
     }
 
+    /// What is claimed first, second, and so on; it waits again afterwards.
+    pub fn claimed(&self, count: usize) -> Vec<String> {
+        let journal = self.journal();
+        let claim = || journal.claim("worker").expect("the disk is sound");
+        let claims: Vec<_> = std::iter::repeat_with(claim)
+            .take(count)
+            .flatten()
+            .collect();
+        let texts = claims.iter();
+        texts
+            .map(|claim| String::from_utf8_lossy(&claim.entry().content).into_owned())
+            .collect()
+    }
+
+    /// Whether any file of the journal holds these bytes.
+    pub fn journal_holds(&self, bytes: &[u8]) -> bool {
+        let files = tree(&self.folder.path().join("journal"));
+        let mut all = files.iter().map(|(_, content, _)| content);
+        all.any(|content| content.windows(bytes.len()).any(|window| window == bytes))
+    }
+
     pub fn sessions(&self) -> Vec<String> {
         let sessions = self.journal().sessions().expect("reads").into_iter();
         sessions
@@ -171,6 +211,68 @@ impl Bench {
         );
         assert!(!written.is_incomplete(), "{written:?}");
     }
+
+    /// Everything that was imported, as files again below a folder.
+    pub fn export_all(&self) -> (tempfile::TempDir, Vec<Restored>) {
+        let reader = Self::options().open_read_only(self.folder.path().join("journal"));
+        let reader = reader.expect("opens");
+        let sessions = reader.sessions().expect("reads");
+        let wanted: Vec<_> = sessions.iter().filter(|info| info.no.get() != 0).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut restored = Vec::new();
+        for ((_, source), sessions) in database::group(&reader, &wanted).expect("reads") {
+            let made = SafePath::of_source(&source).create(folder.path());
+            let (_, below) = made.expect("makes");
+            let path = folder.path().join(below);
+            restored.push(database::restore(&reader, &sessions, &path).expect("restores"));
+        }
+        (folder, restored)
+    }
+
+    /// Checks that a database comes back with the tables, indexes and rows that it has now.
+    pub fn assert_rows_come_back(&self, file: &str) {
+        let (folder, restored) = self.export_all();
+        assert!(restored.iter().all(|r| r.refused == 0), "{restored:?}");
+        let (is, was) = (dump(&folder.path().join(file)), dump(&self.path(file)));
+        assert!(!was.is_empty());
+        for (table, rows) in &was {
+            assert_eq!(is.get(table), Some(rows), "{table}");
+        }
+        assert_eq!(is.len(), was.len());
+    }
+}
+
+/// All tables and indexes but those of search, and all rows, each value with its type.
+pub fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let connection = Connection::open(path).expect("opens");
+    let list = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL \
+                AND type IN ('table','index') AND name NOT LIKE '%\\_fts%' ESCAPE '\\'";
+    let mut statement = connection.prepare(list).expect("prepares");
+    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let all: Vec<(String, String, String)> =
+        all.expect("lists").map(|row| row.expect("reads")).collect();
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let version = version.expect("reads").to_string();
+    let mut dump = BTreeMap::from([("user_version".to_owned(), vec![version])]);
+    for (kind, name, sql) in all {
+        let mut rows = vec![sql];
+        if kind == "table" {
+            let quoted = name.replace('"', "\"\"");
+            let mut select = connection
+                .prepare(&format!("SELECT * FROM \"{quoted}\""))
+                .expect("prepares");
+            let columns = select.column_count();
+            let mut found = select.query([]).expect("selects");
+            while let Some(row) = found.next().expect("reads") {
+                let values =
+                    (0..columns).map(|at| format!("{:?}", row.get_ref(at).expect("reads")));
+                rows.push(values.collect::<Vec<_>>().join(","));
+            }
+            rows[1..].sort();
+        }
+        dump.insert(name, rows);
+    }
+    dump
 }
 
 /// Every file below a folder with its bytes and its time of change.
