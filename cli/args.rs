@@ -373,10 +373,17 @@ pub struct Compact {
 #[command(after_help = "\
 Examples:
   turnkeep export agent-7f3a > session.jsonl          one session to standard output
-  turnkeep export --to restored                       all files, under the names they had")]
+  turnkeep export --to restored                       all files, under the names they had
+  turnkeep export --as hermes-webui --to restored     those that hermes-webui reads
+
+A file comes back as it was at its last import, byte for byte; a database with the rows that it had,
+without search indexes and triggers, which its host makes when it opens it.")]
 pub struct Export {
     /// Only this session; the beginning of its id will do.
     pub session: Option<String>,
+    /// Only what came from this host, in the form that it reads itself.
+    #[arg(long = "as", value_name = "HOST")]
+    pub host: Option<HostName>,
     /// Write files below this folder, which must be new or empty.
     #[arg(long, value_name = "DIR", required_unless_present = "session", value_hint = clap::ValueHint::DirPath)]
     pub to: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! `export`: what was imported, byte for byte, and everything else as lines of JSON.
 
 use super::journal;
-use crate::args::{Cli, Export};
+use crate::args::{Cli, Export, HostName};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::output::entry::EntryJson;
@@ -40,10 +40,24 @@ struct DatabaseJson {
 pub fn run(cli: &Cli, args: &Export, out: &mut Output) -> Result<Exit> {
     let reader = journal::read(cli)?;
     let sessions = reader.sessions()?;
-    let wanted: Vec<_> = match &args.session {
+    let mut wanted: Vec<_> = match &args.session {
         Some(wanted) => vec![journal::find(&sessions, wanted)?],
         None => sessions.iter().filter(|info| info.no.get() != 0).collect(),
     };
+    if let Some(host) = args.host.and_then(HostName::host) {
+        let mut of_host = Vec::new();
+        for info in wanted {
+            if Exported::new(&reader, info)?.origin.host() == Some(host) {
+                of_host.push(info);
+            }
+        }
+        wanted = of_host;
+        if wanted.is_empty() {
+            let message = format!("nothing in the journal came from {}", host.name());
+            return Err(Failure::new(Exit::NotFound, "nothing_of_host", message)
+                .advise("`turnkeep sessions` lists what is there"));
+        }
+    }
     match &args.to {
         Some(folder) => into_folder(&reader, &wanted, folder, out),
         None => {
@@ -125,7 +139,11 @@ fn into_folder(
             .create(folder)
             .map_err(|(below, e)| Failure::io("create", &folder.join(below), &e))?;
         drop(file);
-        let restored = database::restore(reader, &sessions, &folder.join(&below))?;
+        let whole = folder.join(&below);
+        let restored = database::restore(reader, &sessions, &whole).inspect_err(|_| {
+            // As above: half a database would be taken for it.
+            let _ = fs::remove_file(&whole);
+        })?;
         files += 1;
         if restored.refused > 0 {
             let rows = plural(restored.refused, "row");
