@@ -60,13 +60,17 @@
 //!
 //! The crate is made of rooms, each using only those to its left: [`mod@format`] (bytes), [`model`]
 //! (meaning), [`storage`] (the disk), `journal` (the live log), `snapshot` (what it said),
-//! [`recovery`] (opening and looking), [`audit`] (what should be known of it). Hosts need what
+//! [`recovery`] (opening and looking), [`audit`] (what should be known of it), `aio` (all of it,
+//! awaited). Hosts need what
 //! stands on this page. The rooms that are public are so for tools and tests, and change more freely.
 //! With the feature `sim`, `turnkeep::sim` is a disk that loses power, for crash-testing a host;
 //! `examples/crash_test.rs` shows how. With the feature `encryption`, `Options::keys` seals what is stored.
 //!
-//! No call blocks but for the disk, and none needs an async runtime; a [`Ticket`] is also a future.
+//! No call blocks but for the disk, and none needs an async runtime; a [`Ticket`] is also a future. For
+//! programs on Tokio there is `turnkeep::aio`, with the feature `tokio`.
 
+#[cfg(feature = "tokio")]
+pub mod aio;
 pub mod audit;
 pub mod error;
 pub mod format;

@@ -206,8 +206,9 @@ impl Shared {
             Durability::Durable => self.commit.append(Want::Durable, &prepare, &mut offer)?,
             Durability::Buffered => self.commit.append(Want::Written, &prepare, &mut offer)?,
             Durability::Relaxed(within) => {
+                let (want, within) = (Want::Nothing, Some(within));
                 self.commit
-                    .submit(Want::Nothing, Some(within), true, &prepare, &mut offer)?
+                    .submit(want, within, true, &prepare, &mut offer)?
             }
         };
         #[cfg(feature = "metrics")]
@@ -220,13 +221,33 @@ impl Shared {
 
     /// As [`Shared::append`], without waiting for anything but room.
     pub(crate) fn submit(&self, may_wait: bool, record: &NewRecord<'_>) -> Result<(Accepted, u64)> {
+        self.offer(may_wait, Want::Durable, None, record)
+    }
+
+    /// As [`Shared::submit`]; the record is synced within the stated time.
+    pub(crate) fn note(
+        &self,
+        may_wait: bool,
+        within: Duration,
+        record: &NewRecord<'_>,
+    ) -> Result<(Accepted, u64)> {
+        self.offer(may_wait, Want::Nothing, Some(within), record)
+    }
+
+    fn offer(
+        &self,
+        may_wait: bool,
+        want: Want,
+        within: Option<Duration>,
+        record: &NewRecord<'_>,
+    ) -> Result<(Accepted, u64)> {
         let mut payload = PAYLOAD.take();
         let result = self
             .encode(record, &mut payload, self.dir.storage().unix_ms())
             .and_then(|prepared| {
                 self.commit.submit(
-                    Want::Durable,
-                    None,
+                    want,
+                    within,
                     may_wait,
                     &|capacity| self.prepare_segment(capacity),
                     &mut |tail: &mut Tail| tail.admit(&prepared),

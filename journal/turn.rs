@@ -237,7 +237,13 @@ impl Turn {
     /// [`Error::Fenced`] if an attempt was begun before, by this handle or another;
     /// [`Turn::retry`] takes over. Then the handle speaks for what it spoke for before.
     pub fn started(&mut self) -> Result<Lsn> {
-        self.start(1)
+        self.start(true, 1)
+    }
+
+    /// As [`Turn::started`], and never waits.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_started(&mut self) -> Result<Lsn> {
+        self.start(false, 1)
     }
 
     /// Begins a further attempt: from now on only this handle may speak for the turn.
@@ -246,14 +252,24 @@ impl Turn {
     /// [`Error::Fenced`] if another handle began one since this handle was made: of two that
     /// take over at once, one does.
     pub fn retry(&mut self) -> Result<Lsn> {
-        self.start(self.latest.max(self.attempt).saturating_add(1))
+        self.start(true, self.next_attempt())
     }
 
-    fn start(&mut self, attempt: u32) -> Result<Lsn> {
+    /// As [`Turn::retry`], and never waits.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_retry(&mut self) -> Result<Lsn> {
+        self.start(false, self.next_attempt())
+    }
+
+    fn next_attempt(&self) -> u32 {
+        self.latest.max(self.attempt).saturating_add(1)
+    }
+
+    fn start(&mut self, may_wait: bool, attempt: u32) -> Result<Lsn> {
         let mut record = self.record(Kind::TurnStarted, "", &[]);
         record.envelope.attempt = attempt;
         record.envelope.actor = self.owner.as_deref().unwrap_or_default();
-        let lsn = self.note_record(&record)?;
+        let lsn = self.note_record(may_wait, &record)?;
         // Only now: who was refused does not speak for the attempt.
         self.attempt = attempt;
         self.latest = attempt;
@@ -369,12 +385,12 @@ impl Turn {
     }
 
     fn note(&self, kind: Kind) -> Result<Lsn> {
-        self.note_record(&self.record(kind, "", &[]))
+        self.note_record(true, &self.record(kind, "", &[]))
     }
 
-    fn note_record(&self, record: &NewRecord<'_>) -> Result<Lsn> {
+    fn note_record(&self, may_wait: bool, record: &NewRecord<'_>) -> Result<Lsn> {
         let shared = &self.session.journal().shared;
-        let (place, _) = shared.append(Durability::Relaxed(RELAXED_DELAY), record)?;
+        let (place, _) = shared.note(may_wait, RELAXED_DELAY, record)?;
         Ok(place.lsn)
     }
 
@@ -425,7 +441,7 @@ impl Turn {
         record
     }
 
-    fn record<'a>(&self, kind: Kind, name: &'a str, content: &'a [u8]) -> NewRecord<'a> {
+    pub(crate) fn record<'a>(&self, kind: Kind, name: &'a str, content: &'a [u8]) -> NewRecord<'a> {
         let mut record = NewRecord::new(self.session.no(), kind);
         record.envelope.turn = self.id.get();
         record.envelope.attempt = self.attempt;

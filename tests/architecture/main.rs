@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// The rooms, from left to right, and what each may use besides the rooms to its left.
-const LINE: [(&str, &[&str]); 7] = [
+const LINE: [(&str, &[&str]); 8] = [
     // Bytes have faults of their own; a broken variant may be switched on anywhere.
     ("format", &["error", "sabotage"]),
     ("model", &["error", "sabotage"]),
@@ -21,6 +21,7 @@ const LINE: [(&str, &[&str]); 7] = [
     ("snapshot", &["error", "sync", "sabotage"]),
     ("recovery", &["error", "sync", "sabotage"]),
     ("audit", &["error", "sync", "sabotage"]),
+    ("aio", &["error", "sync", "sabotage"]),
 ];
 
 /// Files of the root that rooms use, and what they may use themselves. An error names places in
@@ -31,7 +32,7 @@ const ROOT_FILES: [(&str, &[&str]); 3] = [("error", &["format"]), ("sync", &[]),
 const NARROWER: [(&str, &[&str]); 1] = [("storage", &["format", "model"])];
 
 /// Crates that one place alone may name, so that another can take their place.
-const NAMED_ONLY_IN: [(&str, &[&str]); 9] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 12] = [
     ("crc32fast", &["format/checksum.rs"]),
     ("bincode", &["format/body.rs"]),
     ("lz4_flex", &["format/pack_block.rs"]),
@@ -41,6 +42,9 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 9] = [
     ("rustix", &["storage/"]),
     ("parking_lot", &["sync.rs"]),
     ("loom", &["sync.rs"]),
+    ("tokio", &["aio/"]),
+    ("metrics", &["journal/meters.rs"]),
+    ("tracing", &["journal/watch.rs"]),
 ];
 
 /// Parts of the standard library that one place alone may name.
