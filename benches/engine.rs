@@ -22,6 +22,8 @@ mod support;
 mod committing;
 #[path = "engine/compacting.rs"]
 mod compacting;
+#[path = "engine/hosting.rs"]
+mod hosting;
 #[path = "engine/opening.rs"]
 mod opening;
 #[path = "engine/reading.rs"]
@@ -76,6 +78,9 @@ const QUESTIONS: &[(&str, bool, Question)] = &[
     ("sustained", true, committing::tickets_sustained),
     ("costs", true, committing::costs),
     ("compaction", true, compacting::beside),
+    ("turns", true, hosting::turns),
+    ("sealed", true, hosting::sealed),
+    ("audit", false, hosting::audit),
     ("replay", false, reading::replay),
     ("last-turns", false, reading::last_turns),
     ("verify-segment", false, reading::verify_one_segment),
