@@ -17,6 +17,9 @@ use crate::storage::dir::Dir;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod tests;
+
 /// The segment files of a journal, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {

@@ -133,6 +133,17 @@ pub(super) fn by_hand(capacity: u64) -> SegmentHeader {
 
 /// A group of the segment `id`, whose writer knew that everything below `durable` was durable.
 pub(super) fn group(id: u64, first: u64, durable: u64, payloads: &[&[u8]]) -> Vec<u8> {
+    flagged(id, first, durable, payloads, 0)
+}
+
+/// As [`group`], with flags.
+pub(super) fn flagged(
+    id: u64,
+    first: u64,
+    durable: u64,
+    payloads: &[&[u8]],
+    flags: u32,
+) -> Vec<u8> {
     let header = by_hand(0);
     let mut buffer = GroupBuffer::default();
     for (lsn, payload) in (first..).zip(payloads) {
@@ -158,7 +169,7 @@ pub(super) fn group(id: u64, first: u64, durable: u64, payloads: &[&[u8]]) -> Ve
         durable_lsn: Lsn::new(durable),
         link: 0,
         prev_group: 0,
-        flags: 0,
+        flags,
         epoch: Epoch::new(1),
         at_ms: 1,
         align: header.group_align as usize,
