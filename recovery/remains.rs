@@ -147,7 +147,7 @@ pub(super) fn torn_bytes(segment: &SegmentFile, offset: u64) -> Result<u64> {
 mod tests {
     use super::*;
     use crate::format::segment::SEGMENT_DATA;
-    use crate::recovery::testing::{by_hand, group, segment};
+    use crate::recovery::testing::{by_hand, group, segment, segment_of};
 
     fn place(block: u64) -> u64 {
         SEGMENT_DATA + block * 4096
@@ -193,6 +193,28 @@ mod tests {
             let without = behind(&segment, place(blocks[1]), skipped, None);
             assert_eq!(without.groups, 2, "{blocks:?}");
             assert_eq!(without.first.expect("one").first_lsn, Lsn::new(5));
+        }
+    }
+
+    /// A header that lies, with a checksum that is right: the search ends where the file does.
+    #[test]
+    fn a_length_that_no_file_has_is_not_searched_through() {
+        let one = group(7, 1, 1, &[b"one"]);
+        let long = segment_of(by_hand(1 << 60), place(300) as usize, &[(299, &one)]);
+        let found = |from| behind(&long, from, None, None).groups;
+        assert_eq!((found(SEGMENT_DATA), found(place(300))), (1, 0));
+    }
+
+    /// A file that was cut in the middle of a frame, so that it ends at no multiple of anything.
+    #[test]
+    fn the_last_bytes_of_a_file_that_was_cut_are_torn() {
+        for rest in [1, 5, 63, 101] {
+            let len = place(1) + rest;
+            let noise = vec![0xAB; rest as usize];
+            let cut = segment(by_hand(len), &[(1, &noise)]);
+            let found = classify(&cut, place(1)).expect("reads");
+            assert_eq!(found, Found::BrokenGroup, "{rest}");
+            assert_eq!(torn_bytes(&cut, place(1)).expect("reads"), rest);
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn is_whole(segment: &SegmentFile, offset: u64, header: &GroupHeader)
 mod tests {
     use super::*;
     use crate::format::segment::SEGMENT_DATA;
-    use crate::recovery::testing::{by_hand, group, segment};
+    use crate::recovery::testing::{by_hand, group, segment, segment_of};
 
     fn place(block: u64) -> u64 {
         SEGMENT_DATA + block * 4096
@@ -102,6 +102,17 @@ mod tests {
             let beyond = next_group(&segment, place(block) + 1, Wanted::WholeGroup);
             assert_eq!(beyond.expect("reads"), None);
         }
+    }
+
+    /// A header that lies, with a checksum that is right: the search ends where the file does.
+    #[test]
+    fn a_length_that_no_file_has_is_not_searched_through() {
+        let one = group(7, 1, 1, &[b"one"]);
+        let long = segment_of(by_hand(1 << 60), place(300) as usize, &[(299, &one)]);
+        let found = |from| next_group(&long, from, Wanted::WholeGroup).expect("reads");
+        assert_eq!(found(SEGMENT_DATA).map(|(at, _)| at), Some(place(299)));
+        assert_eq!(found(place(299) + 1), None);
+        assert_eq!(found(place(9_000)), None);
     }
 
     /// A group of several blocks, of which the file has the last byte, or not.

@@ -292,7 +292,7 @@ impl Reader<'_> {
                     self.proven_lsn = self.proven_lsn.max(header.durable_lsn);
                     let proven_lsn = self.proven_lsn;
                     self.unproven.retain(|group| group.end_lsn > proven_lsn);
-                    if !group.header.is_empty() && at.end_lsn > proven_lsn {
+                    if !group.header.is_empty() {
                         self.unproven.push(at);
                     }
                     self.point = walk.point();

@@ -179,7 +179,16 @@ pub(super) fn flagged(
 
 /// A segment with these bytes at these blocks, counted from where groups begin.
 pub(super) fn segment(header: SegmentHeader, parts: &[(usize, &[u8])]) -> SegmentFile {
-    let mut bytes = vec![0; header.capacity as usize];
+    segment_of(header, header.capacity as usize, parts)
+}
+
+/// As [`segment`], with a file of `len` bytes, whatever its header says.
+pub(super) fn segment_of(
+    header: SegmentHeader,
+    len: usize,
+    parts: &[(usize, &[u8])],
+) -> SegmentFile {
+    let mut bytes = vec![0; len];
     let encoded = header.encode();
     bytes[..encoded.len()].copy_from_slice(&encoded);
     for (block, part) in parts {

@@ -345,6 +345,46 @@ fn an_empty_segment_is_used_again_where_the_disk_overwrites_in_place() {
     }
 }
 
+/// A close leaves the segment that was made ahead, with nothing in it. The next opening goes on in
+/// the last one, and then in that: no file is left over, and none is left out.
+#[test]
+fn the_segment_that_was_made_ahead_is_used_after_a_close() {
+    let disk = SimDisk::new(7);
+    let (journal, _) = open(&disk).expect("opens");
+    let session = journal.session("agent").expect("opens");
+    session.append("note", "0").expect("is kept");
+    drop(session);
+    journal.close().expect("closes");
+    let bytes = disk.read_file(FIRST).expect("reads");
+    let header = SegmentHeader {
+        id: SegmentId::new(2),
+        ..SegmentHeader::decode(&bytes).expect("good")
+    };
+    let mut empty = vec![0; bytes.len()];
+    let encoded = header.encode();
+    empty[..encoded.len()].copy_from_slice(&encoded);
+    disk.write_file(SECOND, &empty).expect("writes");
+    let (journal, recovery) = open(&disk).expect("opens");
+    assert!(recovery.clean, "{recovery}");
+    let session = journal.session("agent").expect("opens");
+    for n in 1..8 {
+        session.append("note", n.to_string()).expect("is kept");
+    }
+    drop(session);
+    journal.close().expect("closes");
+    let segments = || {
+        let files = disk.list_files(PATH).expect("lists").into_iter();
+        files.filter(|name| name.ends_with(".seg")).count()
+    };
+    assert_eq!(segments(), 2);
+    assert_ne!(
+        disk.read_file(SECOND).expect("reads")[BLOCK..BLOCK + 4],
+        [0; 4]
+    );
+    let (journal, _) = open(&disk).expect("opens");
+    assert_eq!(contents(&journal).len(), 8);
+}
+
 /// A crash after a segment was sealed, before the next one, whose header rots, held a group: the
 /// page says that nothing was in it. Without the page nothing does, and opening refuses.
 #[test]

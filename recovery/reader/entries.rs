@@ -78,7 +78,7 @@ impl Iterator for ReaderEntries {
             };
             self.from = seq.next();
             let again = match self.entries.next()? {
-                Err(error) if may_be_motion(&error) => self.again(seq, error),
+                Err(error) => self.again(seq, error),
                 read => Some(read),
             };
             if again.is_some() {
@@ -97,7 +97,7 @@ impl DoubleEndedIterator for ReaderEntries {
             };
             self.to = seq;
             let again = match self.entries.next_back()? {
-                Err(error) if may_be_motion(&error) => self.again(seq, error),
+                Err(error) => self.again(seq, error),
                 read => Some(read),
             };
             if again.is_some() {

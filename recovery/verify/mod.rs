@@ -419,8 +419,7 @@ impl<'a> Verifier<'a> {
         let mut chunk = vec![0; CHUNK_BYTES.min(to.saturating_sub(from) as usize)];
         let mut offset = from;
         while offset < to {
-            let len = chunk.len().min((to - offset) as usize);
-            match file.read_at(&mut chunk[..len], offset) {
+            match file.read_at(&mut chunk, offset) {
                 Ok(0) => break,
                 Ok(got) => {
                     offset += got as u64;
