@@ -141,27 +141,9 @@ fn push(ranges: &mut Vec<LsnRange>, from: Lsn, to: Lsn) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::made::found as frame;
     use super::*;
     use crate::format::ids::{Seq, SessionNo};
-
-    /// A frame of the log: its check is its LSN times ten, and it links to `prev`.
-    fn frame(lsn: u64, rank: Rank, prev: u32) -> Found {
-        Found {
-            lsn: Lsn::new(lsn),
-            session: SessionNo::new(1),
-            seq: Seq::new(lsn as u32),
-            payload_check: 0,
-            check: lsn as u32 * 10,
-            prev,
-            place: FrameAt {
-                source: 0,
-                at: lsn * 100,
-                off: FrameAt::DIRECT,
-                payload_len: 1,
-            },
-            rank,
-        }
-    }
 
     fn linked(lsn: u64, rank: Rank) -> Found {
         frame(lsn, rank, (lsn as u32 - 1) * 10)

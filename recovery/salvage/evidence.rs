@@ -218,6 +218,7 @@ fn is_linked(header: &HeaderOnly, records: &[Found]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::sources::Sources;
+    use super::super::tests::made::found;
     use super::*;
     use crate::format::ids::SegmentId;
     use crate::journal::turn::Input;
@@ -316,21 +317,7 @@ mod tests {
     }
 
     fn grouped(lsn: u64, prev: u32) -> Found {
-        Found {
-            lsn: Lsn::new(lsn),
-            session: SessionNo::new(1),
-            seq: Seq::new(lsn as u32),
-            payload_check: 0,
-            check: lsn as u32 * 10,
-            prev,
-            place: FrameAt {
-                source: 0,
-                at: 0,
-                off: FrameAt::DIRECT,
-                payload_len: 1,
-            },
-            rank: Rank::Grouped,
-        }
+        found(lsn, Rank::Grouped, prev)
     }
 
     #[test]

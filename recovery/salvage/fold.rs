@@ -300,20 +300,4 @@ fn cut(ranges: &mut Vec<(Seq, Seq)>, from: Seq, to: Seq) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_join_and_are_cut() {
-        let seq = |n| Seq::new(n);
-        let mut ranges = Vec::new();
-        for (from, to) in [(5, 7), (1, 2), (7, 9), (2, 3)] {
-            add(&mut ranges, seq(from), seq(to));
-        }
-        assert_eq!(ranges, [(seq(1), seq(3)), (seq(5), seq(9))]);
-        cut(&mut ranges, seq(2), seq(6));
-        assert_eq!(ranges, [(seq(1), seq(2)), (seq(6), seq(9))]);
-        cut(&mut ranges, seq(0), seq(20));
-        assert_eq!(ranges, []);
-    }
-}
+mod tests;

@@ -141,8 +141,7 @@ pub fn salvage_on(
     let damage = gathered.damage.iter().filter(|damage| {
         // What stands behind the end of the log is damage only if something is missing there.
         let from = damage.lsn_from.unwrap_or(Lsn::new(1));
-        let is_lost = |range: &LsnRange| range.from <= from && from < range.to;
-        !damage.is_tail || from < gathered.durable || report.lost.iter().any(is_lost)
+        !damage.is_tail || from < gathered.durable
     });
     let damage: Vec<_> = damage.cloned().collect();
     report

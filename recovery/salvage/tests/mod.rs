@@ -1,6 +1,9 @@
 //! Whatever is damaged: the rest is kept, nothing is invented, and the result opens.
 
+mod dropped;
+mod gathered;
 mod invented;
+pub(super) mod made;
 mod misplaced;
 mod told;
 mod whose;
@@ -8,7 +11,7 @@ mod whose;
 use super::*;
 use crate::format::checksum::payload_checksum;
 use crate::format::frame::BODY_VERSION;
-use crate::format::frame::{Frame, FrameHeader};
+use crate::format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader};
 use crate::format::ids::{Epoch, Seq};
 use crate::format::segment::SegmentHeader;
 use crate::journal::batch::Batch;

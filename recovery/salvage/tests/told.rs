@@ -152,6 +152,14 @@ fn what_the_system_refuses_is_not_called_something_else() {
         "{refused:?}"
     );
     assert!(salvage().expect("salvages").is_complete());
+    disk.fail_nth(OpKind::CreateDir, 1, ErrorKind::PermissionDenied, false);
+    let refused = salvage_on(Arc::new(disk.clone()), "/a.journal", "/again", &mut |_| ());
+    disk.clear_faults();
+    let refused = refused.expect_err("is refused").to_string();
+    assert!(
+        refused.contains("create") && refused.contains("/again"),
+        "{refused}"
+    );
 
     let dir = tempfile::tempdir().expect("a directory");
     let (file, empty) = (dir.path().join("file"), dir.path().join("empty"));
