@@ -262,6 +262,41 @@ pub enum Error {
         /// How many there may be.
         max: u64,
     },
+    /// The directory is a backup. Opened for writing it would become a second journal of the same
+    /// identity, so it is not. Restore it, or open it for reading.
+    #[error("{} is a backup", path.display())]
+    IsBackup {
+        /// The backup's directory.
+        path: PathBuf,
+    },
+    /// No such backup is in the store.
+    #[error("no backup {wanted} in {}", store.display())]
+    NoBackup {
+        /// The directory of the backups.
+        store: PathBuf,
+        /// What was asked for, in words.
+        wanted: String,
+    },
+    /// A backup does not validate. Nothing was restored.
+    #[error(
+        "backup {number} in {} is damaged{}",
+        store.display(),
+        match sound {
+            Some(sound) => format!("; backup {sound} is sound"),
+            None => String::new(),
+        }
+    )]
+    DamagedBackup {
+        /// The directory of the backups.
+        store: PathBuf,
+        /// The backup.
+        number: u64,
+        /// The newest one of the same journal that was just verified, if there is one.
+        sound: Option<u64>,
+        /// The first thing that is wrong with it.
+        #[source]
+        cause: Box<Corruption>,
+    },
     /// The call's arguments do not make sense together.
     #[error("invalid {what}: {why}")]
     Invalid {
@@ -388,6 +423,8 @@ impl std::fmt::Display for Corruption {
     }
 }
 
+impl std::error::Error for Corruption {}
+
 impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Self {
         Error::Corrupt(Box::new(corruption))
@@ -458,6 +495,9 @@ impl Error {
             Error::Invalid { .. } => "invalid",
             Error::NoKey { .. } => "no_key",
             Error::Tampered { .. } => "tampered",
+            Error::IsBackup { .. } => "is_backup",
+            Error::NoBackup { .. } => "no_backup",
+            Error::DamagedBackup { .. } => "damaged_backup",
             Error::Closed => "closed",
             Error::Forked { .. } => "forked",
             Error::ReadOnly { .. } => "read_only",
@@ -504,6 +544,11 @@ impl Error {
             Error::NoKey { .. } => "give the key of that id; without it only the content is lost",
             Error::Tampered { .. } => {
                 "find out who writes to these files; what is in a backup of before is whole"
+            }
+            Error::IsBackup { .. } => "restore it, or open it for reading",
+            Error::NoBackup { .. } => "list the backups to see which there are",
+            Error::DamagedBackup { .. } => {
+                "restore the sound one if there is one, or salvage this one's directory"
             }
             Error::Closed => "open the journal again",
             Error::Forked { .. } => {

@@ -72,6 +72,7 @@
 #[cfg(feature = "tokio")]
 pub mod aio;
 pub mod audit;
+mod backup;
 pub mod error;
 pub mod format;
 mod journal;
@@ -85,6 +86,10 @@ mod sync;
 pub use audit::{
     Audit, AuditFinding, AuditReport, Explanation, IdleSession, Orphan, Repair, RepairReport,
     Stamp, Verdict,
+};
+pub use backup::{
+    Backup, BackupKind, BackupProblem, BackupReport, Backups, ErasedAgain, ErasedHow, KeepBackups,
+    ListedBackup, Pruned, Restore, Restored, Upgrade, Upgraded, Versions, Which,
 };
 pub use error::{Corruption, Error, Result};
 pub use format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo, SnapshotId};

@@ -85,6 +85,22 @@ impl Running {
     }
 }
 
+/// A plain CRC-32 over bytes that come in parts; equals [`payload_checksum`] over all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Crc(crc32fast::Hasher);
+
+impl Crc {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the checksum of everything so far.
+    pub fn finish(self) -> u32 {
+        self.0.finalize()
+    }
+}
+
 /// Plain CRC-32 of a payload, which can be computed before it is known where the payload goes.
 /// A seeded header checksum covers the result.
 pub fn payload_checksum(bytes: &[u8]) -> u32 {

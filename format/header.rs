@@ -146,6 +146,19 @@ impl FileHeader {
     }
 }
 
+/// The version in a header at the start of `bytes`, of whatever kind and however new; `None` if
+/// its checksum does not hold.
+pub fn version_in(bytes: &[u8]) -> Option<u16> {
+    if bytes.len() < HEADER_LEN {
+        return None;
+    }
+    let header = bytes.get(..usize::from(get_u16(bytes, 10)))?;
+    if !(HEADER_LEN..=MAX_HEADER_LEN).contains(&header.len()) {
+        return None;
+    }
+    (get_u32(header, 12) == header_checksum(header)).then(|| get_u16(header, 8))
+}
+
 /// Checksum over all of a header but the checksum itself.
 fn header_checksum(header: &[u8]) -> u32 {
     let mut covered = [0_u8; MAX_HEADER_LEN];

@@ -6,6 +6,8 @@ use super::ids::{PackId, SegmentId, SnapshotId};
 pub const LOCK: &str = "LOCK";
 /// Name of the watermark page.
 pub const WATERMARK: &str = "WATERMARK";
+/// Makes a directory a backup: what it is a backup of, and the checksum of every file in it.
+pub const BACKUP: &str = "BACKUP";
 /// Ending of files that are still being made; swept at opening, never read.
 pub const TMP_SUFFIX: &str = ".tmp";
 /// Directory into which salvage puts what it could not keep.
@@ -28,6 +30,8 @@ pub enum Name {
     Pack(PackId),
     /// The state file of a snapshot.
     State(SnapshotId),
+    /// What makes the directory a backup.
+    Backup,
     /// A file that was still being made.
     Tmp,
     /// Salvage's quarantine.
@@ -43,6 +47,7 @@ impl Name {
             LOCK => return Name::Lock,
             WATERMARK => return Name::Watermark,
             QUARANTINE => return Name::Quarantine,
+            BACKUP => return Name::Backup,
             _ => {}
         }
         if name.ends_with(TMP_SUFFIX) {
@@ -96,6 +101,16 @@ pub fn state(id: SnapshotId) -> String {
     format!("{:020}.state", id.get())
 }
 
+/// Name of a backup's directory in a store of backups.
+pub fn backup(number: u64) -> String {
+    format!("{number:020}.backup")
+}
+
+/// The number of the backup whose directory is called that.
+pub fn parse_backup(name: &str) -> Option<u64> {
+    number(name.strip_suffix(".backup")?, 20)
+}
+
 /// Name of a manifest.
 pub fn manifest(generation: u64) -> String {
     format!("manifest-{generation:08}")
@@ -122,6 +137,7 @@ mod tests {
                 Name::State(SnapshotId::new(id))
             );
             assert_eq!(Name::parse(&manifest(id)), Name::Manifest(id));
+            assert_eq!(parse_backup(&backup(id)), Some(id));
         }
     }
 

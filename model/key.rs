@@ -25,7 +25,7 @@ pub fn hash_name(name: &str) -> u128 {
 }
 
 /// Hash that folds `bytes` onto an earlier result, for digests of whole states.
-pub(super) fn hash_onto(earlier: u128, bytes: &[u8]) -> u128 {
+pub(crate) fn hash_onto(earlier: u128, bytes: &[u8]) -> u128 {
     siphash(earlier as u64, (earlier >> 64) as u64, bytes)
 }
 

@@ -33,7 +33,7 @@ pub mod check;
 pub mod event;
 pub mod finding;
 pub mod fold;
-mod key;
+pub(crate) mod key;
 pub mod mend;
 pub mod retention;
 pub mod session;

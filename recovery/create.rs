@@ -63,6 +63,21 @@ pub(super) fn prepare_directory(dir: &Dir, create: bool) -> Result<()> {
     Ok(())
 }
 
+/// A backup that is written to is none any more, and a second journal of the same identity.
+///
+/// # Errors
+/// [`Error::IsBackup`], [`Error::Io`].
+pub(super) fn refuse_backup(dir: &Dir) -> Result<()> {
+    let listed = dir.list()?;
+    let is_label = |name: &str| Name::parse(name) == Name::Backup;
+    if listed.iter().any(|entry| is_label(&entry.name)) {
+        return Err(Error::IsBackup {
+            path: dir.path().to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
 /// Makes the directory and makes its name durable.
 fn make_directory(dir: &Dir) -> Result<()> {
     let storage = dir.storage();
@@ -78,7 +93,7 @@ fn make_directory(dir: &Dir) -> Result<()> {
 /// The directory's own name is durable only once its parent is synced. A crash between making
 /// and syncing may leave the name undurable and the directory there, so this is done whenever
 /// a journal is made in it.
-pub(super) fn sync_parent(dir: &Dir) -> Result<()> {
+pub(crate) fn sync_parent(dir: &Dir) -> Result<()> {
     if Sabotage::SkipParentSync.is_on() {
         return Ok(());
     }
@@ -100,7 +115,7 @@ pub(super) fn create(dir: &Dir, options: &Options) -> Result<()> {
     refuse_records(dir)?;
     for entry in dir.list()? {
         match Name::parse(&entry.name) {
-            Name::Lock | Name::Quarantine | Name::Foreign => {}
+            Name::Lock | Name::Quarantine | Name::Backup | Name::Foreign => {}
             _ => dir.remove(&entry.name)?,
         }
     }

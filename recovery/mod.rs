@@ -3,7 +3,8 @@
 //! Looking never touches: `scan` gathers facts, `verdict` decides by a pure table, `repair`
 //! acts. Opening is recovery, and a clean open is the case in which there was nothing to do.
 
-mod create;
+pub(crate) mod closed;
+pub(crate) mod create;
 pub(crate) mod open;
 pub mod reader;
 mod remains;

@@ -1,6 +1,7 @@
 //! Opening is recovery: a clean open is the case in which recovery finds nothing to do, and
 //! then it writes nothing.
 
+use super::closed;
 use super::create;
 use super::repair;
 use super::report::Recovery;
@@ -60,6 +61,7 @@ impl Options {
         let started = Instant::now();
         let dir = Dir::new(self.disk(), path.as_ref());
         create::prepare_directory(&dir, self.create)?;
+        create::refuse_backup(&dir)?;
         let lock = take_lock(&dir)?;
         let (journal, mut recovery) = match catalog::read_newest(&dir)? {
             None => {
@@ -74,7 +76,10 @@ impl Options {
                     },
                 )
             }
-            Some(found) => recover(dir, self, lock, found, false)?,
+            Some(found) => {
+                closed::adopt_pending(&dir, &found.manifest)?;
+                recover(dir, self, lock, found, false)?
+            }
         };
         recovery.micros = started.elapsed().as_micros() as u64;
         Ok((journal, recovery))
@@ -82,7 +87,7 @@ impl Options {
 }
 
 /// Takes the writer's lock, or says who holds it.
-pub(super) fn take_lock(dir: &Dir) -> Result<Box<dyn Lock>> {
+pub(crate) fn take_lock(dir: &Dir) -> Result<Box<dyn Lock>> {
     let path = dir.join(names::LOCK);
     dir.storage().lock(&path).map_err(|error| match error {
         LockError::Held(holder) => Error::Locked {
@@ -105,7 +110,7 @@ pub(super) fn take_lock(dir: &Dir) -> Result<Box<dyn Lock>> {
 }
 
 /// What replay begins from, and what was passed over on the way to it, in words.
-pub(super) struct Base {
+pub(crate) struct Base {
     pub image: Image,
     pub packs: Vec<Arc<PackFile>>,
     pub warnings: Vec<String>,
@@ -113,7 +118,7 @@ pub(super) struct Base {
 }
 
 /// Loads the newest snapshot that validates.
-pub(super) fn load_base(dir: &Dir, found: &catalog::Found, key_window: usize) -> Result<Base> {
+pub(crate) fn load_base(dir: &Dir, found: &catalog::Found, key_window: usize) -> Result<Base> {
     let base = load::load_newest(dir, &found.manifest, key_window, &[])?;
     let manifests = found
         .damaged
@@ -152,7 +157,7 @@ pub(super) fn known_lsn(manifest: &Manifest, mark: Option<&Watermark>) -> Lsn {
 }
 
 /// What is known of the log's end without reading the log.
-pub(super) fn known(manifest: &Manifest, mark: Option<&Watermark>) -> Known {
+pub(crate) fn known(manifest: &Manifest, mark: Option<&Watermark>) -> Known {
     Known {
         lsn: known_lsn(manifest, mark),
         closed_at: mark
@@ -162,7 +167,7 @@ pub(super) fn known(manifest: &Manifest, mark: Option<&Watermark>) -> Known {
 }
 
 /// Every segment that an image's index refers to must be there.
-pub(super) fn check_present(dir: &Dir, segments: &Segments, image: &Image) -> Result<()> {
+pub(crate) fn check_present(dir: &Dir, segments: &Segments, image: &Image) -> Result<()> {
     for (lsn, id) in &image.first_lsns {
         if segments.whole.contains_key(id) {
             continue;

@@ -144,6 +144,7 @@ pub fn garbage<'n>(names: impl IntoIterator<Item = &'n str>, manifest: &Manifest
             | Name::Lock
             | Name::Watermark
             | Name::Quarantine
+            | Name::Backup
             | Name::Foreign => false,
         })
         .collect();

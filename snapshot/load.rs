@@ -64,7 +64,7 @@ pub fn load(
 ///
 /// # Errors
 /// As [`PackFile::open`].
-pub(super) fn open_packs(
+pub(crate) fn open_packs(
     dir: &Dir,
     journal: JournalId,
     packs: &[PackRef],

@@ -38,9 +38,9 @@ pub mod load;
 mod merge;
 pub mod plan;
 mod publish;
-mod replay;
+pub(crate) mod replay;
 mod rotate;
-mod sift;
+pub(crate) mod sift;
 pub mod stat;
 pub mod write;
 

@@ -16,7 +16,7 @@ use crate::sync::Arc;
 
 /// The log's segments from some point on.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// Segments before the active one, ascending. Nobody writes to them any more.
     pub sealed: Vec<Arc<SegmentFile>>,
     /// The one that groups go to.

@@ -25,7 +25,7 @@ use std::path::Path;
 
 /// What became of the records that were looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     pub kept: u64,
     pub superseded: u64,
     pub erased: u64,
@@ -34,10 +34,10 @@ pub(super) struct Tally {
 }
 
 /// Takes the records that stay.
-pub(super) type Keep<'k> = dyn FnMut(&Frame<'_>) -> Result<()> + 'k;
+pub(crate) type Keep<'k> = dyn FnMut(&Frame<'_>) -> Result<()> + 'k;
 
 /// Decides by the fold and the retention policy, and counts.
-pub(super) struct Sieve<'s> {
+pub(crate) struct Sieve<'s> {
     pub state: &'s State,
     pub retention: Retention,
     pub tally: Tally,

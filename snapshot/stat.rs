@@ -57,7 +57,7 @@ impl Files {
                 Name::Pack(_) => &mut files.packs,
                 Name::State(_) => &mut files.states,
                 Name::Tmp => &mut files.temporary,
-                Name::Lock | Name::Watermark | Name::Manifest(_) => &mut files.other,
+                Name::Lock | Name::Watermark | Name::Manifest(_) | Name::Backup => &mut files.other,
                 Name::Quarantine | Name::Foreign => {
                     files.foreign.files += 1;
                     continue;

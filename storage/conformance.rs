@@ -52,6 +52,7 @@ enum Op {
     Close(usize),
     Rename(String, String),
     Remove(String),
+    RemoveDir(String),
     SyncDir(String),
     Lock(String),
     Unlock(usize),
@@ -95,7 +96,7 @@ impl Dice {
 
     fn op(&mut self) -> Op {
         let handle = self.below(6);
-        match self.below(30) {
+        match self.below(31) {
             0 => Op::CreateDir(self.path()),
             1 => Op::List(self.dir()),
             2..=4 => Op::Open(self.path(), OpenMode::CreateNew),
@@ -119,6 +120,7 @@ impl Dice {
             26 => Op::Map(handle),
             27 => Op::MapBytes(handle),
             28 => Op::Page(handle),
+            29 => Op::RemoveDir(self.path()),
             _ => {
                 let offset = 8 * self.below(PAGE_LEN / 8);
                 let len = 8 * self.below((PAGE_LEN - offset) / 8 + 1);
@@ -161,6 +163,7 @@ impl Side<'_> {
                 answer(renamed, done)
             }
             Op::Remove(name) => answer(self.storage.remove(&self.path(name)), done),
+            Op::RemoveDir(name) => answer(self.storage.remove_dir(&self.path(name)), done),
             Op::SyncDir(name) => answer(self.storage.sync_dir(&self.path(name)), done),
             Op::Lock(name) => match self.storage.lock(&self.path(name)) {
                 Ok(lock) => {

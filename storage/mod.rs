@@ -180,6 +180,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Removes a file. Durable only after [`Storage::sync_dir`].
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory. Durable only after its parent was synced.
+    ///
+    /// A disk may do without: whoever asks leaves an empty directory behind then.
+    fn remove_dir(&self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 

@@ -352,6 +352,7 @@ fn every_name_of_a_file_is_documented() {
         digits(names::state(SnapshotId::new(7))),
         format!("*{}", names::TMP_SUFFIX),
         names::QUARANTINE.to_owned(),
+        names::BACKUP.to_owned(),
     ];
     let said: Vec<String> = documented
         .iter()

@@ -49,7 +49,7 @@ use std::ops::RangeBounds;
 use std::path::Path;
 use view::View;
 
-pub(super) use view::may_be_motion;
+pub(crate) use view::may_be_motion;
 
 impl Options {
     /// Opens the journal in the directory at `path` for reading only: without a lock, without
@@ -83,7 +83,7 @@ impl Options {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotAJournal`], [`Error::Io`]; [`Error::Corrupt`] if there are
 /// records, but no manifest.
-pub(super) fn expect_journal(dir: &Dir) -> Result<()> {
+pub(crate) fn expect_journal(dir: &Dir) -> Result<()> {
     match prepare_directory(dir, false) {
         Err(Error::NotFound { path }) if dir.storage().list(dir.path()).is_ok() => {
             refuse_records(dir)?;

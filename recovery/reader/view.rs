@@ -270,7 +270,7 @@ impl View {
 }
 
 /// Whether an error may come from a writer that changes the files while they are read.
-pub(in crate::recovery) fn may_be_motion(error: &Error) -> bool {
+pub(crate) fn may_be_motion(error: &Error) -> bool {
     match error {
         Error::Corrupt(_) => true,
         Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,

@@ -61,7 +61,7 @@ impl Sources {
         for name in &names {
             let may_be_ours = !matches!(
                 Name::parse(name),
-                Name::Lock | Name::Tmp | Name::Quarantine | Name::Foreign
+                Name::Lock | Name::Tmp | Name::Quarantine | Name::Backup | Name::Foreign
             );
             if !may_be_ours {
                 continue;

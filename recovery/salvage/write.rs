@@ -8,24 +8,19 @@ use super::source::Fetch;
 use crate::error::{Error, Result};
 use crate::format::frame::BODY_VERSION;
 use crate::format::frame::{Frame, FrameHeader};
-use crate::format::group::{CLOSE, GROUP_HEADER_LEN, GroupBuffer, Place};
 use crate::format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SnapshotId};
-use crate::format::manifest::{Manifest, PackRef, ReplayPoint};
-use crate::format::names;
+use crate::format::manifest::{Manifest, PackRef};
 use crate::format::pack::PackHeader;
-use crate::format::segment::{SEGMENT_DATA, SegmentHeader};
-use crate::format::watermark::{CLEAN, Watermark};
 use crate::journal::options::Options;
-use crate::journal::segments::{adopt_spare, make_spare};
 use crate::model::event::{Envelope, Kind, encode_payload};
 use crate::model::fold::Record;
 use crate::model::session::JOURNAL_SESSION;
 use crate::model::state::State;
+use crate::recovery::closed;
 use crate::snapshot::catalog;
 use crate::snapshot::image::Image;
 use crate::snapshot::write::{PackWriter, write_state};
 use crate::storage::dir::Dir;
-use crate::storage::{OpenMode, publish};
 
 /// A pack is ended at this many bytes of payload, or
 const PACK_BYTES: u64 = 512 << 20;
@@ -83,7 +78,14 @@ pub(super) fn write(
     let id = PackId::new(packs.len() as u64 + 1);
     packs.push(write_note(dir, &mut content, id)?);
     let next_lsn = content.note_lsn.next();
-    let point = make_segment(dir, &content, &settings, next_lsn)?;
+    let end = closed::End {
+        journal: content.journal,
+        segment: SEGMENT,
+        next_lsn,
+        epoch: content.epoch,
+        created_ms: content.created_ms,
+    };
+    let point = closed::make_segment(dir, &end, &settings)?;
 
     let mut image = Image::empty(SEGMENT, settings.key_window);
     image.state = content.state;
@@ -91,7 +93,7 @@ pub(super) fn write(
     image.set_point(point);
     image.note_segment(next_lsn, SEGMENT);
     let snapshot = write_state(dir, content.journal, SnapshotId::new(1), &image)?;
-    make_watermark(dir, content.journal, &point, settings.group_align)?;
+    closed::make_page(dir, content.journal, &point, settings.group_align)?;
     dir.sync()?;
     let manifest = Manifest {
         journal: content.journal,
@@ -105,28 +107,6 @@ pub(super) fn write(
     };
     catalog::publish(dir, &manifest)?;
     Ok(next_lsn)
-}
-
-/// Makes the watermark page, which says that the journal was closed behind the closing group.
-fn make_watermark(dir: &Dir, journal: JournalId, at: &ReplayPoint, align: u32) -> Result<()> {
-    let mark = Watermark {
-        counter: 2,
-        durable_lsn: at.next_lsn,
-        segment: at.segment,
-        end_offset: at.offset + u64::from(align).max(GROUP_HEADER_LEN as u64),
-        flags: CLEAN,
-        epoch: at.epoch,
-    };
-    let page = Watermark::encode_page(journal, mark);
-    let tmp = format!("{}{}", names::WATERMARK, names::TMP_SUFFIX);
-    publish(
-        &**dir.storage(),
-        dir.path(),
-        &tmp,
-        names::WATERMARK,
-        &page,
-        true,
-    )
 }
 
 /// How many of `records` go into the next pack.
@@ -219,52 +199,4 @@ fn write_note(dir: &Dir, content: &mut Content<'_>, id: PackId) -> Result<PackRe
         payload: &payload,
     })?;
     writer.finish()
-}
-
-/// Makes the segment that the log goes on in, with a closing group: it opens as one that was
-/// closed, and everything before it is proven.
-fn make_segment(
-    dir: &Dir,
-    content: &Content<'_>,
-    settings: &Options,
-    next_lsn: Lsn,
-) -> Result<ReplayPoint> {
-    let header = SegmentHeader {
-        journal: content.journal,
-        id: SEGMENT,
-        capacity: settings.first_segment_bytes,
-        base_lsn: Lsn::default(),
-        group_align: settings.group_align,
-        base_link: 0,
-        base_group_link: 0,
-        created_ms: content.created_ms,
-    };
-    let spare = make_spare(dir, &header, None)?;
-    let path = dir.join(&spare);
-    let mut group = GroupBuffer::default();
-    group.seal(&Place {
-        seed: header.seed(),
-        segment: SEGMENT,
-        next_lsn,
-        durable_lsn: next_lsn,
-        link: 0,
-        prev_group: 0,
-        flags: CLOSE,
-        epoch: content.epoch,
-        at_ms: content.created_ms,
-        align: header.group_align as usize,
-    });
-    let file = dir.open(&spare, OpenMode::ReadWrite)?;
-    file.write_all_at(group.bytes(), SEGMENT_DATA)
-        .map_err(|e| Error::io("write", &path, e))?;
-    file.sync_data().map_err(|e| Error::io("sync", &path, e))?;
-    adopt_spare(dir, &spare, SEGMENT)?;
-    Ok(ReplayPoint {
-        segment: SEGMENT,
-        offset: SEGMENT_DATA,
-        next_lsn,
-        link: 0,
-        group_link: 0,
-        epoch: content.epoch,
-    })
 }

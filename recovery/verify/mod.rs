@@ -114,7 +114,7 @@ fn fingerprint(dir: &Dir) -> Option<(u64, Option<u64>)> {
 }
 
 /// Whether there are files of a journal in a directory, whatever else is there.
-pub(super) fn holds_files(dir: &Dir) -> bool {
+pub(crate) fn holds_files(dir: &Dir) -> bool {
     let listed = dir.list().unwrap_or_default();
     listed.iter().any(|entry| {
         matches!(
@@ -192,7 +192,8 @@ impl<'a> Verifier<'a> {
                 ),
                 _ => None,
             };
-            let ours = entry.is_file && !matches!(name, Name::Foreign | Name::Tmp | Name::Lock);
+            let ours = entry.is_file
+                && !matches!(name, Name::Foreign | Name::Tmp | Name::Lock | Name::Backup);
             if ours && let Ok(file) = self.dir.open(&entry.name, OpenMode::Read) {
                 let size = file.size().unwrap_or(0);
                 self.report.files += 1;

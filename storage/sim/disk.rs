@@ -226,6 +226,19 @@ impl State {
         })
     }
 
+    pub fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+        let step = self.begin(OpKind::Remove);
+        step.run(|| {
+            let (dir, name) = self.parent(path)?;
+            let id = self.walk(path)?;
+            if !self.dir(id)?.volatile.is_empty() {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            self.dir_mut(dir)?.unlink(name);
+            Ok(())
+        })
+    }
+
     pub fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let step = self.begin(OpKind::SyncDir);
         self.counters.dir_syncs += 1;

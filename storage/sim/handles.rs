@@ -61,6 +61,10 @@ impl Storage for SimDisk {
         self.shared.enter(self.life)?.remove(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.shared.enter(self.life)?.remove_dir(path)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.shared.enter(self.life)?.sync_dir(path)
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// The rooms, from left to right, and what each may use besides the rooms to its left.
-const LINE: [(&str, &[&str]); 8] = [
+const LINE: [(&str, &[&str]); 9] = [
     // Bytes have faults of their own; a broken variant may be switched on anywhere.
     ("format", &["error", "sabotage"]),
     ("model", &["error", "sabotage"]),
@@ -21,6 +21,7 @@ const LINE: [(&str, &[&str]); 8] = [
     ("snapshot", &["error", "sync", "sabotage"]),
     ("recovery", &["error", "sync", "sabotage"]),
     ("audit", &["error", "sync", "sabotage"]),
+    ("backup", &["error", "sync", "sabotage"]),
     ("aio", &["error", "sync", "sabotage"]),
 ];
 
