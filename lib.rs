@@ -60,9 +60,9 @@
 //!
 //! The crate is made of rooms, each using only those to its left: [`mod@format`] (bytes), [`model`]
 //! (meaning), [`storage`] (the disk), `journal` (the live log), `snapshot` (what it said),
-//! [`recovery`] (opening and looking), [`audit`] (what should be known of it), `aio` (all of it,
-//! awaited). Hosts need what
-//! stands on this page. The rooms that are public are so for tools and tests, and change more freely.
+//! [`recovery`] (opening and looking), [`audit`] (what should be known of it), `backup` (copies that are
+//! kept), `aio` (all of it, awaited). Hosts need what stands on this page. The rooms that are public are so
+//! for tools and tests, and change more freely.
 //! With the feature `sim`, `turnkeep::sim` is a disk that loses power, for crash-testing a host;
 //! `examples/crash_test.rs` shows how. With the feature `encryption`, `Options::keys` seals what is stored.
 //!

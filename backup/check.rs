@@ -1,8 +1,8 @@
 //! Verifying a backup: every byte against its label, then every record.
 
-use super::copy::sum_file;
-use super::create::{finding_as_corruption, ticker};
+use super::copy::{sum_file, ticker};
 use super::label::{Backup, FileSum, Label};
+use super::readback::finding_as_corruption;
 use super::store::{Backups, ListedBackup, Which};
 use crate::error::{Corruption, Error, Result};
 use crate::format::ids::JournalId;
@@ -161,6 +161,45 @@ impl Backups {
             }
         }
         Ok(None)
+    }
+
+    /// The backup, after all of it was verified.
+    pub(super) fn expect_good(
+        &self,
+        which: &Which,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(Backup, Dir)> {
+        let number = match which {
+            Which::Number(number) => *number,
+            which => self.find(which)?.number,
+        };
+        let report = self.verify_on(&Which::Number(number), progress)?;
+        let source = self.dir_of(number);
+        match (report.first_damage(&source), report.backup) {
+            (None, Some(backup)) => Ok((backup, source)),
+            (damage, backup) => {
+                let journal = backup.map(|backup| backup.journal);
+                let journal = journal.or_else(|| Some(self.newest_other(number)?.journal));
+                let sound = match journal {
+                    Some(journal) => self.sound_one(journal, |other| other.number != number)?,
+                    None => None,
+                };
+                Err(Error::DamagedBackup {
+                    store: self.path().to_path_buf(),
+                    number,
+                    sound: sound.map(|sound| sound.number),
+                    cause: Box::new(damage.unwrap_or_else(|| {
+                        Corruption::new(source.path(), "it says nothing of itself")
+                    })),
+                })
+            }
+        }
+    }
+
+    fn newest_other(&self, number: u64) -> Option<Backup> {
+        let listed = self.list().ok()?;
+        let mut complete = listed.iter().rev().filter_map(|listed| listed.complete());
+        complete.find(|backup| backup.number != number).cloned()
     }
 }
 

@@ -6,6 +6,7 @@
 use super::label::FileSum;
 use crate::error::{Corruption, Error, Result};
 use crate::format::checksum::Crc;
+use crate::recovery::verify::Progress;
 use crate::storage::dir::Dir;
 use crate::storage::{File, OpenMode};
 use std::io::ErrorKind;
@@ -36,11 +37,23 @@ pub fn copy_file(
 /// As [`copy_file`], of a file that is open.
 pub fn copy_open(
     from: &Dir,
-    (name, source): (&str, &dyn File),
+    file: (&str, &dyn File),
     to: &Dir,
     len: Option<u64>,
     tick: &mut dyn FnMut(&str, u64),
 ) -> Result<FileSum> {
+    copy_unsynced(from, file, to, len, tick)?.finish()
+}
+
+/// As [`copy_open`], for files that are copied against time: what is left to sync is synced by
+/// [`NewFile::finish`].
+pub fn copy_unsynced(
+    from: &Dir,
+    (name, source): (&str, &dyn File),
+    to: &Dir,
+    len: Option<u64>,
+    tick: &mut dyn FnMut(&str, u64),
+) -> Result<NewFile> {
     let path = from.join(name);
     let size = source.size().map_err(|e| Error::io("measure", &path, e))?;
     let len = len.unwrap_or(size);
@@ -59,7 +72,7 @@ pub fn copy_open(
         writer.write(&chunk[..got])?;
         tick(name, got as u64);
     }
-    writer.finish()
+    Ok(writer)
 }
 
 /// Writes a whole file and makes its bytes durable.
@@ -101,7 +114,24 @@ pub fn sum_file(
     }
 }
 
-struct NewFile {
+/// Turns bytes copied into progress.
+pub(super) fn ticker(
+    total_bytes: u64,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> impl FnMut(&str, u64) {
+    let mut done_bytes = 0;
+    move |file, bytes| {
+        done_bytes += bytes;
+        progress(Progress {
+            file,
+            done_bytes,
+            total_bytes: total_bytes.max(done_bytes),
+        });
+    }
+}
+
+/// A file that is being written.
+pub struct NewFile {
     file: Arc<dyn File>,
     dir: Dir,
     name: String,
@@ -139,7 +169,11 @@ impl NewFile {
         Ok(())
     }
 
-    fn finish(self) -> Result<FileSum> {
+    /// Makes its bytes durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NoSpace`].
+    pub fn finish(self) -> Result<FileSum> {
         self.file.sync_data().map_err(|e| self.failed("sync", e))?;
         Ok(FileSum {
             name: self.name,

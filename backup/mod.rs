@@ -9,10 +9,14 @@
 //! journal is pinned by it, so compaction and retention need not know of it.
 //!
 //! - [`store`], [`label`], [`copy`]: which backups there are, what one says of itself, its files
-//! - [`create`], [`check`], [`prune`]: making one, verifying it, giving up the old ones
-//! - [`rest`], [`rewrite`], [`erased`], [`restore`]: a journal at rest; written again with another
-//!   identity, behind all that was handed out; without what was deleted since
-//! - [`upgrade`], [`versions`]: the same, in place, from an older format
+//! - [`create`], [`online`], [`durable`], [`verbatim`], [`readback`]: making one, beside a writer or
+//!   by his handle; of what is durable, or of the files as they are; reading it back
+//! - [`check`], [`prune`], [`export`]: verifying it, giving up the old ones, taking one out
+//! - [`rest`], [`change`], [`packer`], [`rewrite`]: a journal at rest; what is to become of it; the
+//!   packs; written again with another identity, behind all that was handed out
+//! - [`erased`], [`present`], [`restore`], [`restored`]: without what was deleted since, in the place of
+//!   what is there
+//! - [`upgrade`], [`versions`]: written again in place, from an older format
 //!
 //! Promises:
 //! - A backup holds everything acknowledged before it was asked for, and is a prefix.
@@ -26,24 +30,34 @@
 //! On purpose not here: a schedule, a network, and deleting inside backups. What was deleted in
 //! the journal is in its older backups until those are removed.
 
+mod change;
 mod check;
 mod copy;
 mod create;
+mod durable;
 mod erased;
+mod export;
 mod label;
+mod online;
+mod packer;
+mod present;
 mod prune;
+mod readback;
 mod rest;
 mod restore;
+mod restored;
 mod rewrite;
 mod store;
 mod upgrade;
+mod verbatim;
 mod versions;
 
 pub use check::{BackupProblem, BackupReport};
 pub use erased::{ErasedAgain, ErasedHow};
 pub use label::{Backup, BackupKind};
 pub use prune::{KeepBackups, Pruned};
-pub use restore::{Restore, Restored};
+pub use restore::Restore;
+pub use restored::Restored;
 pub use store::{Backups, ListedBackup, Which};
 pub use upgrade::{Upgrade, Upgraded};
 pub use versions::Versions;

@@ -14,9 +14,10 @@
 //! Each step is a line in the store's `upgrade.log` before the next one begins. The way back,
 //! until 4, is [`Backups::export`] of the copy, which an older release opens.
 
+use super::change::Change;
 use super::label::{Backup, words};
 use super::rest::AtRest;
-use super::rewrite::{Change, commit, write};
+use super::rewrite::{commit, write};
 use super::store::{Backups, Which};
 use super::versions::Versions;
 use crate::error::{Error, Result};
@@ -110,7 +111,6 @@ impl Backups {
         }
         let _working = self.work()?;
         let _lock = take_lock(&dir)?;
-        super::restore::finish(&dir)?;
         let from = AtRest::load(&dir)?;
         // One that was kept by an upgrade that did not come to its end is older than the journal.
         if !done.before.is_current()

@@ -55,9 +55,21 @@ impl SegmentFile {
     /// [`Error::Corrupt`] for a header that does not validate or is not this segment's,
     /// [`Error::NewerFormat`], [`Error::Io`].
     pub fn open(dir: &Dir, expected: Expected, mode: OpenMode) -> Result<SegmentFile> {
-        let name = names::segment(expected.id);
-        let file = dir.open(&name, mode)?;
-        let path = dir.join(&name);
+        SegmentFile::open_named(dir, &names::segment(expected.id), expected, mode)
+    }
+
+    /// As [`SegmentFile::open`], of a file that has another name.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::open`].
+    pub fn open_named(
+        dir: &Dir,
+        name: &str,
+        expected: Expected,
+        mode: OpenMode,
+    ) -> Result<SegmentFile> {
+        let file = dir.open(name, mode)?;
+        let path = dir.join(name);
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         let got = file
             .read_at(&mut bytes, 0)

@@ -7,12 +7,13 @@
 use crate::error::{Error, Result};
 use crate::format::group::{CLOSE, GROUP_HEADER_LEN, GroupBuffer, Place};
 use crate::format::ids::{Epoch, JournalId, Lsn, SegmentId};
-use crate::format::manifest::{Manifest, ReplayPoint};
+use crate::format::manifest::ReplayPoint;
 use crate::format::names;
-use crate::format::segment::{SEGMENT_DATA, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::format::segment::{SEGMENT_DATA, SegmentHeader};
 use crate::format::watermark::{CLEAN, Watermark};
 use crate::journal::options::Options;
-use crate::journal::segments::{adopt_spare, make_spare};
+use crate::journal::segments::{Expected, SegmentFile, adopt_spare, make_spare};
+use crate::journal::walk::{Step, Walk};
 use crate::storage::dir::Dir;
 use crate::storage::{OpenMode, publish};
 
@@ -36,8 +37,9 @@ pub(crate) fn make_segment(dir: &Dir, end: &End, settings: &Options) -> Result<R
     Ok(point)
 }
 
-/// As [`make_segment`], under the name of a spare, which no journal takes for a part of its log.
-/// It gets its name by [`adopt_pending`], when the manifest that refers to it is in force.
+/// As [`make_segment`], under the name of a spare, which no other journal takes for a part of its
+/// log. It gets its own name when the manifest that refers to it is in force; until then whoever
+/// looks finds it by [`find_pending`].
 ///
 /// # Errors
 /// As [`make_segment`].
@@ -100,32 +102,25 @@ pub(crate) fn make_page(dir: &Dir, journal: JournalId, at: &ReplayPoint, align: 
     publish(storage, dir.path(), &tmp, names::WATERMARK, &page, true)
 }
 
-/// Gives the segment that the newest snapshot of `manifest` replays from its name, if it is still
-/// called a spare: the journal was put in the place of another, and the power failed between the
-/// manifest and this. The caller holds the lock.
+/// The segment `id` of a journal that was put in the place of another, if it is still called a
+/// spare: the power failed right behind the manifest that refers to it. It holds a closing group
+/// and nothing else, so no spare of another kind is taken for it.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn adopt_pending(dir: &Dir, manifest: &Manifest) -> Result<()> {
-    let Some(newest) = manifest.snapshots.last() else {
-        return Ok(());
+pub(crate) fn find_pending(
+    dir: &Dir,
+    expected: Expected,
+    mode: OpenMode,
+) -> Result<Option<SegmentFile>> {
+    let spare = names::spare(expected.id.get());
+    let segment = match SegmentFile::open_named(dir, &spare, expected, mode) {
+        Err(Error::Corrupt(_) | Error::NewerFormat { .. }) => return Ok(None),
+        opened => opened?,
     };
-    let id = newest.replay.segment;
-    let (spare, segment) = (names::spare(id.get()), names::segment(id));
-    let listed = dir.list()?;
-    let is_there = |name: &str| listed.iter().any(|entry| entry.name == name);
-    if is_there(&segment) || !is_there(&spare) {
-        return Ok(());
-    }
-    let mut bytes = [0; SEGMENT_HEADER_LEN];
-    let got = dir
-        .open(&spare, OpenMode::Read)?
-        .read_at(&mut bytes, 0)
-        .map_err(|e| Error::io("read", &dir.join(&spare), e))?;
-    match SegmentHeader::decode(&bytes[..got]) {
-        Ok(header) if header.journal == manifest.journal && header.id == id => {
-            adopt_spare(dir, &spare, id)
-        }
-        _ => Ok(()),
-    }
+    let is_closed = match Walk::unlinked(&segment).step()? {
+        Step::Group(_, group) => group.header.flags & CLOSE != 0 && group.last_check.is_none(),
+        Step::End(_) => false,
+    };
+    Ok(is_closed.then_some(segment))
 }

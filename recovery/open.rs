@@ -1,7 +1,6 @@
 //! Opening is recovery: a clean open is the case in which recovery finds nothing to do, and
 //! then it writes nothing.
 
-use super::closed;
 use super::create;
 use super::repair;
 use super::report::Recovery;
@@ -18,7 +17,7 @@ use crate::journal::index::Index;
 use crate::journal::log_writer::{LogWriter, Start};
 use crate::journal::options::Options;
 use crate::journal::packs::PackFile;
-use crate::journal::segments::SegmentFile;
+use crate::journal::segments::{SegmentFile, adopt_spare};
 use crate::journal::shared::{Maker, Parts, Shared};
 use crate::journal::tail::{Limits, Room, Tail};
 use crate::journal::watch::{Watch, span};
@@ -76,10 +75,7 @@ impl Options {
                     },
                 )
             }
-            Some(found) => {
-                closed::adopt_pending(&dir, &found.manifest)?;
-                recover(dir, self, lock, found, false)?
-            }
+            Some(found) => recover(dir, self, lock, found, false)?,
         };
         recovery.micros = started.elapsed().as_micros() as u64;
         Ok((journal, recovery))
@@ -214,6 +210,9 @@ fn recover(
         return Err(name_missing(&dir, &segments, mark.as_ref().ok(), corruption).into());
     }
     image.point = end.point;
+    if let Some(id) = segments.pending {
+        adopt_spare(&dir, &names::spare(id.get()), id)?;
+    }
 
     // A closing group alone proves nothing: after a failed sync it can be read, and is not on the
     // medium, and what is appended behind it would stand behind a hole after a power cut. The

@@ -2,6 +2,7 @@
 //!
 //! Looking never touches: nothing here writes, syncs or removes.
 
+use super::closed;
 use super::remains::{Behind, classify, torn_bytes};
 use super::verdict::{self, Facts, Found, Verdict};
 use crate::error::{Corruption, Error, Result};
@@ -30,6 +31,8 @@ pub(crate) struct Segments {
     pub broken: BTreeMap<SegmentId, (Arc<SegmentFile>, Corruption)>,
     /// Ids and numbers that are taken, spares included.
     pub highest: u64,
+    /// The one that the log begins in, if it is still called a spare.
+    pub pending: Option<SegmentId>,
 }
 
 impl Segments {
@@ -42,10 +45,12 @@ impl Segments {
             highest: floor.get(),
             ..Self::default()
         };
+        let mut may_be_pending = false;
         for entry in dir.list()? {
             let id = match Name::parse(&entry.name) {
                 Name::Segment(id) => id,
                 Name::Spare(number) => {
+                    may_be_pending |= number == floor.get();
                     segments.highest = segments.highest.max(number);
                     continue;
                 }
@@ -63,6 +68,15 @@ impl Segments {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        let is_there = segments.whole.contains_key(&floor) || segments.broken.contains_key(&floor);
+        let expected = Expected { journal, id: floor };
+        if !is_there
+            && may_be_pending
+            && let Some(file) = closed::find_pending(dir, expected, mode)?
+        {
+            segments.whole.insert(floor, Arc::new(file));
+            segments.pending = Some(floor);
         }
         Ok(segments)
     }

@@ -7,7 +7,7 @@
 
 use super::*;
 use turnkeep::storage::sim::{CrashModel, is_powered_off};
-use turnkeep::{Error, KeepBackups, ListedBackup, Restore, Upgrade};
+use turnkeep::{Error, KeepBackups, ListedBackup, Restore, Upgrade, verify_on};
 
 const MODELS: [CrashModel; 4] = [
     CrashModel::HARSHEST,
@@ -67,9 +67,18 @@ fn shown(disk: &SimDisk, story: &str) -> Vec<String> {
     // On a copy: the disk itself stays as the crash left it.
     let copy = disk.fork();
     copy.kill();
+    // Who only looks sees the same as who opens it, and so does a backup made now.
+    let seen = dump(&copy, JOURNAL);
+    let report = verify_on(storage(&copy), JOURNAL, &mut |_| ()).expect("verifies");
+    assert!(report.is_sound(), "{story}: {report}");
+    let made = Backups::at_on(storage(&copy), "/of-what-is-left").create(JOURNAL, None);
+    let made = made.unwrap_or_else(|e| panic!("{story}: {e:?}"));
+    let made = Backups::at_on(storage(&copy), "/of-what-is-left").path_of(made.number);
+    assert_eq!(dump(&copy, made), seen, "{story}");
     let opened = options(&copy).open(JOURNAL);
     let (journal, _) = opened.unwrap_or_else(|e| panic!("{story}: {e:?}"));
     let there = dump(&copy, JOURNAL);
+    assert_eq!(there, seen, "{story}");
     // Far enough for the log to leave its segment, and to come back to what was left behind.
     work_through(&journal, 77..90);
     journal.close().unwrap_or_else(|e| panic!("{story}: {e:?}"));

@@ -8,6 +8,7 @@ mod crash;
 mod keeping;
 mod online;
 mod restoring;
+mod sealed;
 mod upgrading;
 
 use std::path::Path;
