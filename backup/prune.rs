@@ -4,6 +4,7 @@ use super::label::Backup;
 use super::store::{Backups, ListedBackup, Which};
 use crate::error::Result;
 use crate::format::ids::JournalId;
+use crate::recovery::verify::Progress;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,6 +60,19 @@ impl Backups {
     /// # Errors
     /// [`crate::Error::Locked`], [`crate::Error::Io`].
     pub fn prune(&self, keep: &KeepBackups, dry_run: bool) -> Result<Pruned> {
+        self.prune_on(keep, dry_run, &mut |_| ())
+    }
+
+    /// As [`Backups::prune`], saying how far each verification has come.
+    ///
+    /// # Errors
+    /// As [`Backups::prune`].
+    pub fn prune_on(
+        &self,
+        keep: &KeepBackups,
+        dry_run: bool,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Pruned> {
         let _working = match dry_run {
             true => None,
             false => Some(self.work()?),
@@ -82,7 +96,10 @@ impl Backups {
                 pruned.removed.push(backup.clone());
                 continue;
             }
-            match self.verify(&Which::Number(backup.number))?.is_good() {
+            match self
+                .verify_on(&Which::Number(backup.number), progress)?
+                .is_good()
+            {
                 true => *good += 1,
                 false => pruned.damaged.push(backup.number),
             }

@@ -115,7 +115,13 @@ impl Backups {
 
     /// As [`Backups::beside`], on any disk.
     pub fn beside_on(storage: Arc<dyn Storage>, path: impl AsRef<Path>) -> Backups {
-        let mut name = path.as_ref().as_os_str().to_owned();
+        // Without a separator at the end, behind which the store would stand in the journal.
+        let path = path.as_ref().components().as_path();
+        let path = match path.file_name() {
+            Some(_) => path.to_path_buf(),
+            None => std::path::absolute(path).unwrap_or(path.to_path_buf()),
+        };
+        let mut name = path.into_os_string();
         name.push(".backups");
         Backups::at_on(storage, PathBuf::from(name))
     }
@@ -300,4 +306,27 @@ impl Backups {
 #[derive(Debug)]
 pub(super) struct Working {
     _lock: Box<dyn Lock>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path that a shell completed ends with a slash: what is put behind that stands in the
+    /// journal, and goes with it.
+    #[test]
+    fn the_store_beside_a_journal_is_never_in_it() {
+        for (path, store) in [
+            ("a/j", "a/j.backups"),
+            ("a/j/", "a/j.backups"),
+            ("a/j/.", "a/j.backups"),
+            ("/j", "/j.backups"),
+        ] {
+            assert_eq!(Backups::beside(path).path(), Path::new(store), "{path}");
+        }
+        let here = std::path::absolute(".").expect("there is a directory");
+        let beside = Backups::beside(".");
+        assert!(!beside.path().starts_with(&here), "{beside:?}");
+        assert_eq!(beside.path().parent(), here.parent());
+    }
 }

@@ -104,9 +104,12 @@ impl From<turnkeep::Error> for Failure {
     fn from(error: turnkeep::Error) -> Failure {
         use turnkeep::Error;
         let exit = match &error {
-            Error::Corrupt(_) | Error::Tampered { .. } => Exit::Corrupt,
+            Error::Corrupt(_) | Error::Tampered { .. } | Error::DamagedBackup { .. } => {
+                Exit::Corrupt
+            }
             Error::Locked { .. } => Exit::Held,
             Error::NotFound { .. }
+            | Error::NoBackup { .. }
             | Error::UnknownSession { .. }
             | Error::SessionDeleted { .. } => Exit::NotFound,
             Error::Io { .. } | Error::NoSpace { .. } | Error::Poisoned { .. } => Exit::Disk,

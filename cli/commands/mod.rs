@@ -2,6 +2,7 @@
 
 mod append;
 mod audit;
+mod backup;
 mod compact;
 mod demo;
 mod explain;
@@ -16,6 +17,7 @@ mod salvage;
 mod sessions;
 mod show;
 mod stat;
+mod upgrade;
 mod verify;
 
 use crate::args::{Cli, Command};
@@ -39,6 +41,8 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Repair(args) => repair::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),
+        Command::Backup(args) => backup::run(cli, args, out),
+        Command::Upgrade(args) => upgrade::run(cli, args, out),
         Command::Export(args) => export::run(cli, args, out),
         Command::Append(args) => append::run(cli, args, out),
         Command::Keygen(args) => keygen::run(args, out),
@@ -68,18 +72,11 @@ fn man(page: &mut Vec<u8>) -> std::io::Result<()> {
     man.render_options_section(page)?;
     // Clones of a command that was not built do not repeat the global options.
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
-        let man = clap_mangen::Man::new(sub.clone());
-        let mut section = Vec::new();
-        man.render_description_section(&mut section)?;
-        man.render_options_section(&mut section)?;
-        if sub.get_after_help().is_some() {
-            man.render_extra_section(&mut section)?;
+        man_section(sub, sub.get_name(), page)?;
+        for part in sub.get_subcommands().filter(|c| !c.is_hide_set()) {
+            let name = format!("{} {}", sub.get_name(), part.get_name());
+            man_section(part, &name, page)?;
         }
-        let section = String::from_utf8_lossy(&section)
-            .replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n")
-            .replace(".SH ", ".SS ");
-        let name = sub.get_name().to_uppercase();
-        page.extend_from_slice(format!(".SH \"TURNKEEP {name}\"\n{section}.fi\n").as_bytes());
     }
     page.extend_from_slice(b".SH NOTES\n.nf\n");
     let help = command.get_after_long_help().map(ToString::to_string);
@@ -87,5 +84,21 @@ fn man(page: &mut Vec<u8>) -> std::io::Result<()> {
         page.extend_from_slice(format!("{}\n", line.replace('-', "\\-")).as_bytes());
     }
     page.extend_from_slice(b".fi\n");
+    Ok(())
+}
+
+fn man_section(command: &clap::Command, name: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let man = clap_mangen::Man::new(command.clone());
+    let mut section = Vec::new();
+    man.render_description_section(&mut section)?;
+    man.render_options_section(&mut section)?;
+    if command.get_after_help().is_some() {
+        man.render_extra_section(&mut section)?;
+    }
+    let section = String::from_utf8_lossy(&section)
+        .replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n")
+        .replace(".SH ", ".SS ");
+    let name = name.to_uppercase();
+    page.extend_from_slice(format!(".SH \"TURNKEEP {name}\"\n{section}.fi\n").as_bytes());
     Ok(())
 }

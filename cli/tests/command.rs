@@ -139,6 +139,8 @@ fn completions_and_man_page_know_every_command() {
     for word in [
         ".TH",
         "TURNKEEP SALVAGE",
+        "TURNKEEP BACKUP RESTORE",
+        "TURNKEEP UPGRADE",
         "Exit codes",
         "TURNKEEP_JOURNAL",
         "dry\\-run",
