@@ -54,7 +54,8 @@
 //! - One writer at a time; a second one is refused with [`Error::Locked`].
 //! - Idempotency keys of ended turns are remembered within [`Options::key_window`].
 //! - Developed and tested on Linux; macOS and Windows are written for and untested.
-//! - The format is version 0 and provisional.
+//! - The format is version 1 and frozen: a journal that this release writes is opened by every later
+//!   one. An older one refuses what a newer version wrote; `docs/UPGRADING.md` has the way back.
 //!
 //! # Finding the way
 //!

@@ -112,9 +112,10 @@ impl Backups {
         let _working = self.work()?;
         let _lock = take_lock(&dir)?;
         let from = AtRest::load(&dir)?;
-        // One that was kept by an upgrade that did not come to its end is older than the journal.
-        if !done.before.is_current()
-            && let Ok(stale) = self.find(&Which::Name(kept_name()))
+        // One that was kept by an upgrade that did not come to its end is older than the journal. What
+        // an upgrade kept that is in force, which has another identity, waits to be confirmed.
+        if let Ok(stale) = self.find(&Which::Name(kept_name()))
+            && stale.journal == from.manifest.journal
         {
             self.remove_backup(stale.number)?;
         }

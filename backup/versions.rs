@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::header::{FORMAT_VERSION, HEADER_LEN, version_in};
 use crate::format::names::Name;
 use crate::recovery::reader::expect_journal;
+use crate::snapshot::catalog;
 use crate::storage::dir::Dir;
 use crate::storage::{DiskStorage, OpenMode, Storage};
 use serde::Serialize;
@@ -42,8 +43,15 @@ impl Versions {
             written: FORMAT_VERSION,
             ..Versions::default()
         };
-        for entry in dir.list()? {
+        let listed = dir.list()?;
+        // What an interrupted upgrade left is of no journal.
+        let found = catalog::read_newest(&dir).ok().flatten();
+        let names = listed.iter().map(|entry| &*entry.name);
+        let garbage = found.map(|found| catalog::garbage(names, &found.manifest));
+        let garbage = garbage.unwrap_or_default();
+        for entry in &listed {
             if entry.is_file
+                && !garbage.contains(&&*entry.name)
                 && let Some(version) = version_of(&dir, &entry.name)?
             {
                 *versions.files.entry(version).or_default() += 1;

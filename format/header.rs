@@ -5,9 +5,9 @@ use super::checksum::{HEADER_SEED, checksum};
 use super::fault::{Fault, need, same};
 use super::ids::JournalId;
 
-/// The format version that this release writes, and the newest that it reads.
-/// 0 is provisional: it may still change between releases.
-pub const FORMAT_VERSION: u16 = 0;
+/// The format version that this release writes, and the newest that it reads. Version 1 is frozen:
+/// what is encoded under this number stays these bytes, see `docs/decisions/0015`.
+pub const FORMAT_VERSION: u16 = 1;
 
 /// Length of the part of a file header that all kinds share.
 pub const HEADER_LEN: usize = 64;

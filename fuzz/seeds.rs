@@ -62,7 +62,7 @@ pub fn noise(seed: u64) -> Vec<u8> {
 
 fn kept(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/v0")
+        .join("../tests/fixtures/v1")
         .join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -17,7 +17,7 @@ use turnkeep::format::state::{STATE_FOOTER_LEN, STATE_HEADER_LEN, StateFile, Sta
 const SEGMENT: SegmentId = SegmentId::new(17);
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/fixtures/v0/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/fixtures/v1/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -1,13 +1,15 @@
 //! Files of every kind, written once and kept: what is encoded today must be these bytes, and
 //! these bytes must decode as long as the format version lives.
 //!
-//! After a deliberate change of the format, `TURNKEEP_BLESS=1 cargo test --test golden` writes
-//! the files again; the difference belongs into the same commit as `docs/FORMAT.md`.
+//! Those of every version are kept: the newest are what is encoded today, and all are decoded. For a
+//! new version `TURNKEEP_BLESS=1 cargo test --test golden` writes what is not there, and overwrites
+//! nothing; `tests/golden/README.md` has the steps.
 
 use std::path::PathBuf;
 use turnkeep::format::checksum::payload_checksum;
 use turnkeep::format::frame::{BATCH_END, Frame, FrameHeader, IN_BATCH};
 use turnkeep::format::group::{CLOSE, Group, GroupBuffer, Links, Place};
+use turnkeep::format::header::FORMAT_VERSION;
 use turnkeep::format::ids::{Epoch, JournalId, Lsn, PackId, SegmentId, Seq, SessionNo, SnapshotId};
 use turnkeep::format::manifest::{Manifest, PackRef, ReplayPoint, SnapshotRef};
 use turnkeep::format::names;
@@ -25,27 +27,42 @@ const ALIGN: usize = 512;
 /// Where the log ends in the segment.
 const END: u64 = 6656;
 
-fn path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "v0", name]
-        .iter()
-        .collect()
+fn path(version: u16, name: &str) -> PathBuf {
+    let version = format!("v{version}");
+    [
+        env!("CARGO_MANIFEST_DIR"),
+        "tests",
+        "fixtures",
+        &version,
+        name,
+    ]
+    .iter()
+    .collect()
 }
 
 fn is_blessing() -> bool {
     std::env::var_os("TURNKEEP_BLESS").is_some_and(|value| value == "1")
 }
 
-/// The kept file; when blessing, `bytes` are kept from now on.
-fn kept(name: &str, bytes: &[u8]) -> Vec<u8> {
-    if is_blessing() {
-        std::fs::write(path(name), bytes).expect("the fixture can be written");
+/// The kept files of every version, the newest last; when blessing, `bytes` are kept from now on if
+/// there is none of this version.
+fn kept(name: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let newest = path(FORMAT_VERSION, name);
+    if is_blessing() && !newest.exists() {
+        std::fs::create_dir_all(newest.parent().expect("it is in a folder")).expect("creates");
+        std::fs::write(&newest, bytes).expect("the fixture can be written");
     }
-    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let all = (0..=FORMAT_VERSION).map(|version| {
+        let path = path(version, name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    });
+    all.collect()
 }
 
-/// The kept file, after what is encoded today was compared with it.
-fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let kept = kept(name, bytes);
+/// The kept files of every version, after what is encoded today was compared with the newest.
+fn golden(name: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let all = kept(name, bytes);
+    let kept = all.last().expect("there is one");
     if let Some(at) = (0..kept.len().max(bytes.len())).find(|&i| kept.get(i) != bytes.get(i)) {
         panic!(
             "{name} differs from byte {at} on ({} bytes kept, {} encoded now)",
@@ -53,7 +70,7 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
             bytes.len()
         );
     }
-    kept
+    all
 }
 
 struct Sample {
@@ -194,24 +211,25 @@ fn a_segment() {
     }
     bytes.resize(header.capacity as usize, 0);
 
-    let kept = golden(&names::segment(SEGMENT), &bytes);
-    let read = SegmentHeader::decode(&kept).expect("the header decodes");
-    assert_eq!(read, header);
-    let mut offset = SEGMENT_DATA as usize;
-    let (mut count, mut flags, mut last) = (0, 0, 0);
-    for _ in 0..3 {
-        let group = Group::decode(read.seed(), SEGMENT, &kept[offset..]).expect("a group");
-        assert_eq!(group.header.prev_group, last);
-        last = group.check;
-        for (_, frame) in group.frames() {
-            assert_is_sample(&frame, &samples[count]);
-            count += 1;
+    for kept in golden(&names::segment(SEGMENT), &bytes) {
+        let read = SegmentHeader::decode(&kept).expect("the header decodes");
+        assert_eq!(read, header);
+        let mut offset = SEGMENT_DATA as usize;
+        let (mut count, mut flags, mut last) = (0, 0, 0);
+        for _ in 0..3 {
+            let group = Group::decode(read.seed(), SEGMENT, &kept[offset..]).expect("a group");
+            assert_eq!(group.header.prev_group, last);
+            last = group.check;
+            for (_, frame) in group.frames() {
+                assert_is_sample(&frame, &samples[count]);
+                count += 1;
+            }
+            flags = group.header.flags;
+            offset += group.header.len().next_multiple_of(ALIGN);
         }
-        flags = group.header.flags;
-        offset += group.header.len().next_multiple_of(ALIGN);
+        assert_eq!((count, flags, offset as u64), (8, CLOSE, END));
+        assert!(Group::decode(read.seed(), SEGMENT, &kept[offset..]).is_err());
     }
-    assert_eq!((count, flags, offset as u64), (8, CLOSE, END));
-    assert!(Group::decode(read.seed(), SEGMENT, &kept[offset..]).is_err());
 }
 
 #[test]
@@ -224,12 +242,14 @@ fn a_watermark() {
         flags: turnkeep::format::watermark::CLEAN,
         epoch: Epoch::new(1),
     };
-    let kept = golden(names::WATERMARK, &Watermark::encode_page(JOURNAL, mark));
+    let all = golden(names::WATERMARK, &Watermark::encode_page(JOURNAL, mark));
     let newest = Watermark {
         counter: 42,
         ..mark
     };
-    assert_eq!(Watermark::decode_page(JOURNAL, &kept), Ok(newest));
+    for kept in all {
+        assert_eq!(Watermark::decode_page(JOURNAL, &kept), Ok(newest));
+    }
 }
 
 const PACK: PackHeader = PackHeader {
@@ -274,21 +294,24 @@ fn assert_is_the_pack(bytes: &[u8]) {
 #[test]
 fn a_pack() {
     let (bytes, _) = pack(BlockCodec::Raw);
-    assert_is_the_pack(&golden(&names::pack(PACK.id), &bytes));
+    for kept in golden(&names::pack(PACK.id), &bytes) {
+        assert_is_the_pack(&kept);
+    }
 }
 
 /// How well bytes are compressed is up to the compressor, so only decoding is pinned here.
 #[test]
 fn a_compressed_pack() {
     let (bytes, _) = pack(BlockCodec::Lz4);
-    let kept = kept("compressed.pack", &bytes);
-    let block = Pack::decode(&kept)
-        .expect("decodes")
-        .index
-        .block(0)
-        .expect("a block");
-    assert!(block.stored_len < block.raw_len, "the block is compressed");
-    assert_is_the_pack(&kept);
+    for kept in kept("compressed.pack", &bytes) {
+        let block = Pack::decode(&kept)
+            .expect("decodes")
+            .index
+            .block(0)
+            .expect("a block");
+        assert!(block.stored_len < block.raw_len, "the block is compressed");
+        assert_is_the_pack(&kept);
+    }
     assert_is_the_pack(&bytes);
 }
 
@@ -326,11 +349,12 @@ fn entries() -> [StateEntry<'static>; 4] {
 #[test]
 fn a_state_file() {
     let (bytes, header, ..) = state();
-    let kept = golden(&names::state(header.id), &bytes);
-    let file = StateFile::decode(&kept).expect("the state file decodes");
-    assert_eq!(file.header, header);
-    let found: Result<Vec<_>, _> = file.entries().collect();
-    assert_eq!(found.expect("every entry decodes"), entries());
+    for kept in golden(&names::state(header.id), &bytes) {
+        let file = StateFile::decode(&kept).expect("the state file decodes");
+        assert_eq!(file.header, header);
+        let found: Result<Vec<_>, _> = file.entries().collect();
+        assert_eq!(found.expect("every entry decodes"), entries());
+    }
 }
 
 #[test]
@@ -365,6 +389,7 @@ fn a_manifest() {
     };
     let mut bytes = Vec::new();
     manifest.encode(&mut bytes).expect("a good manifest");
-    let kept = golden(&names::manifest(2), &bytes);
-    assert_eq!(Manifest::decode(&kept), Ok(manifest));
+    for kept in golden(&names::manifest(2), &bytes) {
+        assert_eq!(Manifest::decode(&kept).as_ref(), Ok(&manifest));
+    }
 }

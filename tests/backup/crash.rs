@@ -6,6 +6,7 @@
 //! anything but good; and doing it again succeeds.
 
 use super::*;
+use turnkeep::format::header::FORMAT_VERSION;
 use turnkeep::storage::sim::{CrashModel, is_powered_off};
 use turnkeep::{Error, KeepBackups, ListedBackup, Restore, Upgrade, verify_on};
 
@@ -214,7 +215,7 @@ fn an_upgrade_cut_anywhere_leaves_a_whole_journal() {
         &base,
         |disk| {
             // One that was cut is begun again by hand where the format did not change.
-            let stale = Which::Name("before-upgrade-to-0".to_owned());
+            let stale = Which::Name(format!("before-upgrade-to-{FORMAT_VERSION}"));
             if store(disk).find(&stale).is_ok() {
                 store(disk).remove(&stale)?;
             }
@@ -229,4 +230,65 @@ fn an_upgrade_cut_anywhere_leaves_a_whole_journal() {
             complete(disk, story);
         },
     );
+}
+
+/// A journal of an older version, as a build of then left it.
+fn of_version_0(name: &str) -> SimDisk {
+    let disk = SimDisk::new(21);
+    let kept = format!("{}/tests/golden/v0/{name}", env!("CARGO_MANIFEST_DIR"));
+    disk.create_dir(Path::new(JOURNAL)).expect("creates");
+    for entry in std::fs::read_dir(kept).expect("lists") {
+        let path = entry.expect("is there").path();
+        let bytes = std::fs::read(&path).expect("reads");
+        let name = path.file_name().expect("has one");
+        let to = Path::new(JOURNAL).join(name);
+        disk.write_file(&to, &bytes).expect("writes");
+    }
+    disk.sync_dir(Path::new("/")).expect("syncs");
+    disk.sync_dir(Path::new(JOURNAL)).expect("syncs");
+    disk
+}
+
+/// An upgrade was cut behind its manifest, begun again, and threw away the old files as the leftovers
+/// of an upgrade that had not come about.
+#[test]
+fn an_upgrade_of_an_older_version_cut_anywhere_keeps_the_old_files_until_confirmed() {
+    let base = of_version_0("plain");
+    let (old, then) = (files(&base, JOURNAL), dump(&base, JOURNAL));
+    let kept_name = Which::Name(format!("before-upgrade-to-{FORMAT_VERSION}"));
+    let identity = |disk: &SimDisk| {
+        let reader = options(disk).open_read_only(JOURNAL).expect("opens");
+        reader.stat().expect("counts").journal
+    };
+    let before = identity(&base);
+    let cuts = cut_everywhere(
+        &base,
+        |disk| match store(disk).upgrade(JOURNAL, &Upgrade::default(), &mut |_| ()) {
+            // It is in force already, and waits to be confirmed.
+            Err(Error::Invalid { .. }) => Ok(()),
+            done => done.map(drop),
+        },
+        |disk, story| {
+            assert_eq!(shown(disk, story), then, "{story}");
+            complete(disk, story);
+            let kept = store(disk).find(&kept_name);
+            let is_new = identity(disk) != before;
+            assert!(!is_new || kept.is_ok(), "{story}: nothing is kept");
+            if let Ok(kept) = kept {
+                // And perhaps what the upgrade that was cut had begun.
+                let kept = files(disk, store(disk).path_of(kept.number));
+                for file in &old {
+                    assert!(kept.contains(file), "{story}: {}", file.0);
+                }
+            }
+            if story.ends_with("again") {
+                assert!(is_new, "{story}: it was not upgraded");
+                let confirmed = disk.fork();
+                confirmed.kill();
+                let confirmed = store(&confirmed).confirm_upgrade(JOURNAL);
+                confirmed.unwrap_or_else(|e| panic!("{story}: {e:?}"));
+            }
+        },
+    );
+    assert!(cuts > 40, "{cuts}");
 }
