@@ -17,6 +17,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A directory of backups.
+///
+/// ```
+/// # fn main() -> turnkeep::Result<()> {
+/// # let home = tempfile::tempdir().expect("a directory");
+/// # let (path, store) = (home.path().join("j"), home.path().join("store"));
+/// use turnkeep::{Backups, Journal, KeepBackups, Restore, Which};
+///
+/// let (journal, _) = Journal::open(&path)?;
+/// journal.session("notes")?.append("line", "before")?;
+/// let backup = journal.backup(&store)?; // the host goes on writing meanwhile
+/// journal.session("notes")?.append("line", "after")?;
+/// journal.close()?;
+///
+/// let store = Backups::at(&store);
+/// assert!(store.verify(&Which::Newest)?.is_good());
+/// let done = store.restore(&Which::Number(backup.number), &path, &Restore::default())?;
+/// assert_eq!(done.records_since, 1); // and what was there is in the store
+/// let (journal, _) = Journal::open(&path)?;
+/// assert_eq!(journal.find("notes")?.read(..)?.count(), 2); // created, and the first line
+///
+/// let keep = KeepBackups { last: 7.try_into().expect("not zero"), within_ms: None };
+/// assert!(store.prune(&keep, false)?.removed.is_empty());
+/// # journal.close() }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backups {
     pub(super) dir: Dir,
