@@ -123,8 +123,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A path in words of one line.
+/// A path in words of one line: absolute, for it is read in other directories than it was written in.
 pub fn words(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or(path.to_path_buf());
     let text = path.display().to_string();
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })

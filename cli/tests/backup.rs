@@ -289,7 +289,10 @@ fn an_upgrade_keeps_the_old_files_until_it_is_confirmed() {
     let files_old: Vec<_> = bytes(&old).iter().filter_map(file).collect();
     assert_eq!(files_old, files_before);
 
-    bench.good(&["upgrade", "--confirm"]);
+    // From another directory, where the journal's path is another one.
+    let mut confirm = bench.turnkeep(&["upgrade", "--confirm", "--journal", "journal"]);
+    let confirmed = confirm.current_dir(bench.path("")).output().expect("runs");
+    assert!(confirmed.status.success(), "{confirmed:?}");
     assert!(!of_number(&bench, number).exists());
     let log = fs::read_to_string(store(&bench).join("upgrade.log")).expect("reads");
     assert!(log.contains("confirmed"), "{log}");
