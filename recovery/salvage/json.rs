@@ -157,7 +157,8 @@ fn string(out: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::ids::Lsn;
+    use crate::format::ids::{Lsn, Seq, SessionNo};
+    use crate::recovery::salvage::SalvagedSession;
 
     #[test]
     fn lists_are_cut_and_text_is_escaped() {
@@ -177,9 +178,43 @@ mod tests {
              \"damaged_sessions\":[],\"findings\":[],\"quarantined\":[]}}"
         );
         assert_eq!(report(&salvaged, 2), expected);
-        salvaged.lost.clear();
+        // What is not cut says nothing of it; what is says how many.
+        assert!(!report(&salvaged, 3).contains("left_out"));
+        salvaged.lost.extend([range(13), range(17)]);
+        assert!(report(&salvaged, 2).contains("\"lost_lsns_left_out\":3,"));
         let mut out = String::new();
         string(&mut out, "a\"b\\c\n\u{1}é");
         assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\"");
+    }
+
+    #[test]
+    fn a_session_is_listed_for_whatever_happened_to_it() {
+        let session = |id: &str| SalvagedSession {
+            no: SessionNo::new(1),
+            id: id.to_owned(),
+            kept: 1,
+            lost: Vec::new(),
+            uncertain: Vec::new(),
+            is_renamed: false,
+        };
+        let seqs = vec![SeqRange {
+            from: Seq::new(2),
+            to: Seq::new(4),
+        }];
+        let mut all = ["sound", "lost", "uncertain", "renamed"].map(session);
+        all[1].lost = seqs.clone();
+        all[2].uncertain = seqs;
+        all[3].is_renamed = true;
+        let salvaged = SalvageReport {
+            sessions: all.to_vec(),
+            ..SalvageReport::default()
+        };
+        let json = report(&salvaged, 9);
+        let is_listed = |id: &str| json.contains(&format!("\"id\":\"{id}\""));
+        assert_eq!(
+            all.map(|s| is_listed(&s.id)),
+            [false, true, true, true],
+            "{json}"
+        );
     }
 }

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::format::names::QUARANTINE;
 use crate::storage::dir::Dir;
 use crate::storage::{File, OpenMode};
-use std::io;
 
 /// Most bytes of one damaged place that are copied.
 const PLACE_BYTES: u64 = 1 << 20;
@@ -29,11 +28,9 @@ pub(super) fn keep(
     files: &[(String, std::sync::Arc<dyn File>)],
 ) -> Result<Vec<Quarantined>> {
     let dir = Dir::new(into.storage().clone(), into.join(QUARANTINE));
-    match dir.storage().create_dir(dir.path()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Error::io("create", dir.path(), error)),
-    }
+    // The target was empty.
+    let made = dir.storage().create_dir(dir.path());
+    made.map_err(|e| Error::io("create", dir.path(), e))?;
     let mut kept = Vec::new();
     let mut total = 0;
     let places = damage.iter().map(|damage| {
@@ -83,4 +80,51 @@ fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
     file.write_all_at(bytes, 0)
         .map_err(|e| Error::io("write", &path, e))?;
     file.sync_data().map_err(|e| Error::io("sync", &path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Kind;
+    use super::super::tests::made::source;
+    use super::*;
+    use crate::format::ids::JournalId;
+    use crate::storage::sim::SimDisk;
+    use std::sync::Arc;
+
+    /// What is copied of so many damaged places of a file, each of which takes all of it.
+    fn copied(places: usize, bytes: &[u8]) -> Vec<Quarantined> {
+        let seed = crate::format::checksum::Seed::of_life(JournalId([5; 16]), 7);
+        let file = source(Kind::Pack, 7, seed, bytes);
+        let damage = Damage {
+            source: 0,
+            offset: 0,
+            len: bytes.len() as u64,
+            what: "damaged".into(),
+            lsn_from: None,
+            lsn_to: None,
+            is_tail: false,
+        };
+        let disk = SimDisk::new(1);
+        let into = Dir::new(Arc::new(disk.clone()), "/into");
+        into.storage().create_dir(into.path()).expect("is made");
+        let kept = keep(&into, &[file], &vec![damage; places], &[]).expect("copies");
+        let files = disk.list_files("/into/quarantine").expect("lists");
+        assert_eq!(files.len(), kept.len());
+        kept
+    }
+
+    /// A disk that rots everywhere must not fill the one that is salvaged to.
+    #[test]
+    fn neither_a_place_nor_all_of_them_take_more_room_than_they_may() {
+        let many = copied(MAX_COPIES + 3, b"x");
+        assert_eq!(many.len(), MAX_COPIES);
+        assert!(many.iter().all(|copy| copy.copied == 1));
+        let long = vec![7; PLACE_BYTES as usize + 5];
+        let all = copied(66, &long);
+        let first = TOTAL_BYTES / PLACE_BYTES;
+        for (n, copy) in (0..).zip(&all) {
+            assert_eq!(copy.len, long.len() as u64);
+            assert_eq!(copy.copied, if n < first { PLACE_BYTES } else { 0 }, "{n}");
+        }
+    }
 }

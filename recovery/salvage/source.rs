@@ -330,6 +330,7 @@ mod tests {
         let mut window = Window::new(&source);
         for at in (0..3 * WINDOW_BYTES as u64).step_by(4096) {
             window.bytes(at, 64);
+            window.bytes(at, 64);
             window.bytes(at + 64, 4096 - 64);
         }
         let w = WINDOW_BYTES as u64;

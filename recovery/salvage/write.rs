@@ -200,3 +200,27 @@ fn write_note(dir: &Dir, content: &mut Content<'_>, id: PackId) -> Result<PackRe
     })?;
     writer.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gather::Rank;
+    use super::super::tests::made::found;
+    use super::*;
+
+    #[test]
+    fn a_pack_takes_as_many_records_as_it_has_room_for_and_one_at_least() {
+        let of = |lens: &[u64]| {
+            let record = |len: &u64| {
+                let mut record = found(1, Rank::Packed, 0);
+                record.place.payload_len = *len as u32;
+                record
+            };
+            slice_len(&lens.iter().map(record).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[10; 50]), 50);
+        assert_eq!(of(&[PACK_BYTES / 2; 5]), 2);
+        assert_eq!(of(&[PACK_BYTES / 2 + 1; 5]), 1);
+        assert_eq!(of(&[PACK_BYTES / 4, PACK_BYTES / 4, PACK_BYTES / 2, 1]), 3);
+        assert_eq!(of(&[PACK_BYTES + 1, 1]), 1);
+    }
+}

@@ -140,6 +140,40 @@ fn a_segment_is_called_missing_only_if_it_is() {
     );
 }
 
+/// Everything that was durable was read, up to the end of a segment that the log left, and nothing
+/// is behind it.
+#[test]
+fn a_log_that_was_read_to_what_is_proven_has_lost_nothing() {
+    let sealed = flagged(7, 1, 1, &[b"a"], SEAL);
+    let segments = log(&[file(7, &[(0, &sealed)])]);
+    assert_eq!(read(&segments, 2).verdict, Verdict::CleanEnd);
+    let lost = read(&segments, 3);
+    assert_eq!(lost.verdict, Verdict::Corrupt(verdict::Reason::ProvenLost));
+}
+
+/// A segment without its header holds a whole group, where the first one belongs: it is no segment
+/// that was still being made, however far the one before it was filled.
+#[test]
+fn what_stands_in_a_segment_without_its_header_is_looked_for_from_its_beginning() {
+    let long = group(7, 1, 1, &[&[b'a'; 12_000]]);
+    let behind = group(8, 2, 1, &[b"e"]);
+    let mut segments = log(&[file(7, &[(0, &long)])]);
+    let empty = read(&segments, 1);
+    assert_eq!(empty.verdict, Verdict::CleanEnd);
+    for (part, verdict) in [
+        (
+            vec![(0, &behind[..])],
+            Verdict::Corrupt(verdict::Reason::MarkerLost),
+        ),
+        (vec![], Verdict::CleanEnd),
+    ] {
+        let (id, headless) = file(8, &part);
+        let why = Corruption::new("/by.hand/8.seg", "no header");
+        segments.broken.insert(id, (headless, why));
+        assert_eq!(read(&segments, 1).verdict, verdict);
+    }
+}
+
 /// What a group far behind proves is not logged again.
 #[test]
 fn what_a_broken_group_behind_the_end_proves_is_proven() {

@@ -539,3 +539,6 @@ impl Survey<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

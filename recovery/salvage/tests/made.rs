@@ -32,7 +32,12 @@ pub(in crate::recovery::salvage) fn found(lsn: u64, rank: Rank, prev: u32) -> Fo
 }
 
 /// A file to be gathered from, with these bytes.
-pub(super) fn source(kind: Kind, id: u64, seed: Seed, bytes: &[u8]) -> Source {
+pub(in crate::recovery::salvage) fn source(
+    kind: Kind,
+    id: u64,
+    seed: Seed,
+    bytes: &[u8],
+) -> Source {
     let disk = SimDisk::new(1);
     let dir = Dir::new(Arc::new(disk.clone()), "/by.hand");
     dir.storage().create_dir(dir.path()).expect("is made");

@@ -68,3 +68,96 @@ fn files_under_each_others_names_are_found() {
         home.write(b, &good[b]);
     }
 }
+
+fn manifests(home: &Home) -> Vec<String> {
+    let names = home.names("").into_iter();
+    names.filter(|name| name.starts_with("manifest")).collect()
+}
+
+/// Neither a manifest nor the header of a segment or a pack is left. Checksums are seeded with the
+/// journal's id: a state file still has it.
+#[test]
+fn a_state_file_says_whose_journal_it_is() {
+    let home = Home::new();
+    compacted(&home);
+    let all = everything(&home);
+    manifests(&home).iter().for_each(|name| home.remove(name));
+    for ending in [".seg", ".pack"] {
+        for name in home.names(ending) {
+            home.flip(&name, 20);
+        }
+    }
+    assert_kept(&all, &rescue(&home));
+}
+
+/// A segment of another journal lies among those of this one, and no manifest says which is which.
+#[test]
+fn most_files_say_which_journal_it_is() {
+    let homes = [Home::new(), Home::new()];
+    for home in &homes {
+        compacted(home);
+        manifests(home).iter().for_each(|name| home.remove(name));
+    }
+    let strays = homes.each_ref().map(|home| home.read(&home.logged()[0]));
+    for (n, home) in homes.iter().enumerate() {
+        let journal = rescue(home).report.journal;
+        let all_kept = rescue(home).entries;
+        home.write("00000000000000000099.seg", &strays[1 - n]);
+        let salvaged = rescue(home);
+        assert_eq!(salvaged.report.journal, journal);
+        assert_eq!(salvaged.entries, all_kept);
+    }
+}
+
+/// A state file of another journal, and one of this journal under the name of another, are not
+/// what their names say. What they claim to know of is not missed.
+#[test]
+fn a_state_file_that_is_another_one_is_not_believed() {
+    let (home, other) = (Home::new(), Home::new());
+    compacted(&other);
+    let journal = home.open();
+    fill(&journal, "a", 1, 3);
+    journal.compact().expect("compacts");
+    drop(journal);
+    let own = home.names(".state").pop().expect("one");
+    let theirs = other.names(".state").pop().expect("one");
+    assert_ne!(own, theirs, "it would be in the place of a good one");
+    for bytes in [other.read(&theirs), home.read(&own)] {
+        home.write(&theirs, &bytes);
+        let salvaged = rescue(&home);
+        let report = &salvaged.report;
+        let is_it = |f: &&Finding| f.code == "state" && f.file.as_deref() == Some(&*theirs);
+        assert!(report.findings.iter().any(|f| is_it(&f)), "{report}");
+        assert!(
+            report.lost.is_empty() && report.uncertain.is_empty(),
+            "{report}"
+        );
+    }
+}
+
+/// The page that says what was durable stands under another name.
+#[test]
+fn the_watermark_page_is_believed_wherever_it_stands() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 1, 3);
+    let last = journal.durable_lsn().get() - 1;
+    drop(journal);
+    let all = everything(&home);
+    whose::wipe(&home, &all, &[last]);
+    let page = home.read("WATERMARK");
+    home.remove("WATERMARK");
+    // Somebody closed it meanwhile, or not: nothing else proves the last record.
+    for name in home.logged() {
+        let mut bytes = home.read(&name);
+        for at in (4096..bytes.len()).step_by(4096) {
+            if bytes[at..at + 3] == *b"TKG" && bytes[at + 36] == 0 {
+                bytes[at..at + 4096].fill(0);
+            }
+        }
+        home.write(&name, &bytes);
+    }
+    assert_eq!(rescue(&home).lost(), [0; 0], "nothing proves it");
+    home.write("spare-00000000000000000009.seg", &page);
+    assert_eq!(rescue(&home).lost(), [last]);
+}

@@ -48,7 +48,7 @@ fn of(salvaged: &Salvaged, lsn: u64) -> &LostRecords {
 
 /// Fills the blocks of these records with zeros: nothing of them is left, and no header.
 /// Each was appended alone, but for the first of each session, whose creation stands before it.
-fn wipe(home: &Home, all: &[Entry], lsns: &[u64]) {
+pub(super) fn wipe(home: &Home, all: &[Entry], lsns: &[u64]) {
     for name in home.logged() {
         let mut bytes = home.read(&name);
         for at in (4096..bytes.len()).step_by(4096) {
@@ -226,6 +226,15 @@ fn what_a_missing_pack_held_is_named_by_the_sessions_that_lack_it() {
     let lacking = salvaged.report.sessions.iter();
     let lacking = lacking.filter(|s| !s.lost.is_empty() || !s.uncertain.is_empty());
     assert_eq!(lacking.count(), 3, "{}", salvaged.report);
+    // No index tells whether a compaction had dropped them.
+    for session in &salvaged.report.sessions {
+        let of = |e: &&Entry| e.session == session.no && !salvaged.entries.contains(e);
+        let missing: Vec<Seq> = all.iter().filter(of).map(|e| e.seq).collect();
+        let seqs = session.uncertain.iter();
+        let seqs = seqs.flat_map(|r| (r.from.get()..r.to.get()).map(Seq::new));
+        assert_eq!(seqs.collect::<Vec<_>>(), missing, "{}", salvaged.report);
+        assert_eq!(session.lost, []);
+    }
 }
 
 /// A session whose every record is gone: a later number proves that there was one.

@@ -151,6 +151,8 @@ fn a_damaged_block_is_named_by_where_it_begins() {
         let report = look(&home);
         let offsets: Vec<_> = report.damage().map(|f| f.offset).collect();
         assert_eq!(offsets, [Some(block as u64)], "{report}");
+        let is_named = |f: &Finding| f.lsn_from.is_some() && f.lsn_from < f.lsn_to;
+        assert!(report.damage().all(is_named), "{report}");
         home.write(&name, &bytes);
     }
 }
