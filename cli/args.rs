@@ -225,10 +225,10 @@ pub struct Import {
     #[arg(long)]
     pub dry_run: bool,
     /// Longest line that is kept in one record; longer ones come in pieces.
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub line_limit: u32,
     /// Largest JSON document that is taken apart; larger ones are kept as they are.
-    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub document_limit: u32,
     /// Largest file that is read at all [default: 65536]
     #[arg(long, value_name = "MIB")]

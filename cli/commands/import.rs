@@ -17,6 +17,12 @@ use turnkeep_hosts::source::Limits;
 /// How many damaged places or findings of one file are told apart for people; JSON has them all.
 const SHOWN: usize = 5;
 
+/// Two segments are always kept ready: filling much that is not used costs more than rotating often.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// What waits for the disk: enough that it is busy while lines are read.
+const PENDING_BYTES: usize = 4 << 20;
+
 /// Something that was left out.
 #[derive(Serialize)]
 struct SkipReport<'a> {
@@ -46,7 +52,13 @@ pub fn run(cli: &Cli, args: &Import, out: &mut Output) -> Result<Exit> {
     let limits = limits(args);
     let survey = survey(&args.path, args.from.and_then(HostName::host), &limits)?;
     let record_bytes = (args.line_limit.max(args.document_limit) << 20) + RECORD_OVERHEAD_BYTES;
-    let options = Journal::options().max_record_bytes(record_bytes);
+    // Compaction would read what was just written, through the same memory and disk; whoever opens
+    // the journal next does it.
+    let options = Journal::options()
+        .max_record_bytes(record_bytes)
+        .segment_bytes(SEGMENT_BYTES)
+        .max_pending_bytes(PENDING_BYTES)
+        .compact_after_bytes(u64::MAX);
     let journal = journal::open(cli, options, out)?;
     let started = Instant::now();
     let bar = out.byte_bar("importing", survey.bytes());

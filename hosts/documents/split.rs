@@ -198,6 +198,12 @@ impl<'d> Split<'d> {
         self.items.iter().map(|range| &self.text[range.clone()])
     }
 
+    /// How many bytes stand around the elements.
+    pub fn frame_bytes(&self) -> u64 {
+        let items: usize = self.items.iter().map(|item| item.len()).sum();
+        (self.text.len() - items) as u64
+    }
+
     /// Everything around the elements.
     pub fn frame(&self) -> Frame {
         let (Some(first), Some(last)) = (self.items.first(), self.items.last()) else {

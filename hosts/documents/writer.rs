@@ -1,6 +1,6 @@
 //! A document into its session: what is new of its messages, its queue and its frame.
 
-use super::cursor::{FRAME, frame_hash};
+use super::cursor::FRAME;
 use super::place::{Place, same_file};
 use super::split::Split;
 use super::{DocumentKind, Reading};
@@ -32,8 +32,8 @@ pub fn add(
         open_turn,
         is_shorter,
     } = place;
-    let frame = split.frame();
-    let hash = frame_hash(&frame);
+    let frame = split.frame().encode();
+    let hash = crate::import::cursor::hash(&frame);
     if cursor.is_copy && !reading.is_copy {
         // The copy came first; from now on the file is the one that it is a copy of.
         (cursor.source, cursor.is_copy) = (source.to_owned(), false);
@@ -101,7 +101,6 @@ pub fn add(
         feed.end_turn(outcome);
     }
     if !feed.bookmark.knows(hash) {
-        let bytes = frame.encode();
         let extra = ItemNote {
             frame: Some(hash),
             source: Some(cut(source)),
@@ -111,7 +110,7 @@ pub fn add(
             name: FRAME,
             actor: "",
             extra: extra.encode(),
-            bytes: &bytes,
+            bytes: &frame,
             key: b"",
             mark: Mark::Other,
         };
@@ -122,7 +121,7 @@ pub fn add(
                 cursor.frame = Some(hash);
             }
         })?;
-        report.bytes += (frame.head.len() + frame.tail.len()) as u64;
+        report.bytes += split.frame_bytes();
     } else if is_own && feed.bookmark.frame != Some(hash) {
         feed.bookmark.frame = Some(hash);
         feed.touch();

@@ -74,8 +74,9 @@ fn backups(reports: &mut [FileReport]) {
         .iter_mut()
         .filter(|report| report.file.ends_with(".json"))
     {
-        let is_damaged =
-            report.format == "quarantine" && report.host == Some(crate::detect::Host::HermesWebui);
+        let is_damaged = report.format == "quarantine"
+            && report.host == Some(crate::detect::Host::HermesWebui)
+            && !report.findings.has("document.too_large");
         if is_damaged && !saved.contains(&report.file) {
             report.findings.push(Finding::new(
                 "hermes.damaged_without_backup",

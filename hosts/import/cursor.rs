@@ -123,6 +123,8 @@ pub enum Relation {
 pub struct Window {
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// The hash of the first bytes, once they can be no others.
+    head_hash: Option<u64>,
 }
 
 impl Window {
@@ -135,6 +137,9 @@ impl Window {
         let kept = WINDOW_BYTES - last.len();
         self.tail.drain(..self.tail.len().saturating_sub(kept));
         self.tail.extend_from_slice(last);
+        if self.head.len() == WINDOW_BYTES && self.head_hash.is_none() {
+            self.head_hash = Some(hash(&self.head));
+        }
     }
 
     /// What a window over the first `len` bytes of `file` has seen.
@@ -143,6 +148,7 @@ impl Window {
         let mut window = Window {
             head: vec![0; width as usize],
             tail: vec![0; width as usize],
+            head_hash: None,
         };
         file.read_exact(&mut window.head)?;
         file.seek(SeekFrom::Start(len - width))?;
@@ -151,7 +157,8 @@ impl Window {
     }
 
     fn hashes(&self) -> (u64, u64) {
-        (hash(&self.head), hash(&self.tail))
+        let head = self.head_hash.unwrap_or_else(|| hash(&self.head));
+        (head, hash(&self.tail))
     }
 }
 

@@ -190,6 +190,15 @@ pub fn cut(text: &str) -> String {
     text[..end].into()
 }
 
+/// A key that is not too long, and another than others.
+pub fn cut_key(key: &str) -> String {
+    let short = cut(key);
+    match short.len() == key.len() {
+        true => short,
+        false => format!("{short}~{:016x}", super::cursor::hash(key.as_bytes())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! A host's queue of pending input, followed: what waits there waits here, once.
 
-use super::note::cut;
+use super::note::{cut, cut_key};
 use crate::documents::Waiting;
 use crate::error::Result;
 use crate::report::{FileReport, Finding};
@@ -19,11 +19,11 @@ pub fn follow(
     report: &mut FileReport,
 ) -> Result<()> {
     for one in waiting {
-        let key = cut(&one.key);
+        let key = cut_key(&one.key);
         if queued.contains_key(&key) {
             continue;
         }
-        let input = Input::new(&one.class, &one.content)
+        let input = Input::new(&cut(&one.class), &one.content)
             .key(&key)
             .priority(one.priority);
         match session.enqueue(input) {
@@ -41,7 +41,7 @@ pub fn follow(
             Err(error) => return Err(error.into()),
         }
     }
-    let is_gone = |key: &String| waiting.iter().all(|one| cut(&one.key) != *key);
+    let is_gone = |key: &String| waiting.iter().all(|one| cut_key(&one.key) != *key);
     let gone: Vec<_> = queued.keys().filter(|key| is_gone(key)).cloned().collect();
     if gone.is_empty() {
         return Ok(());

@@ -102,7 +102,7 @@ pub fn add(
             break;
         }
         watch(&line);
-        writer.take(&line, lines.state())?;
+        writer.take(line, lines.state())?;
     }
     writer.finish(&rest, &partial)
 }
@@ -131,7 +131,7 @@ struct Writer<'j> {
 
 impl Writer<'_> {
     /// Takes a line; `after` is where the reading stands behind it.
-    fn take(&mut self, line: &Line, after: (At, Turns)) -> Result<(), Stopped> {
+    fn take(&mut self, line: Line, after: (At, Turns)) -> Result<(), Stopped> {
         // A line of many megabytes gets a batch that is little larger than itself.
         if self.batch_bytes + line.raw.bytes.len() > BATCH_BYTES {
             self.hand_over()?;
@@ -144,7 +144,7 @@ impl Writer<'_> {
         let is_first_piece = !matches!(line.raw.part, Part::Piece { index: 1.., .. });
         self.added.lines += u64::from(is_first_piece);
         self.added.bytes += line.raw.bytes.len() as u64;
-        let label = Label::of(line, self.session.id());
+        let label = Label::of(&line, self.session.id());
         if line.place.starts {
             return self.begin_turn(&line.raw.bytes, &label);
         }
@@ -159,7 +159,9 @@ impl Writer<'_> {
         if let Some(outcome) = line.place.ends {
             self.end_turn(outcome);
         }
-        if self.batch.len() >= BATCH_RECORDS {
+        // A long line is held no longer than it must be: the journal has copies of its own.
+        drop(line);
+        if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
             self.hand_over()?;
         }
         Ok(())
@@ -235,6 +237,10 @@ impl Writer<'_> {
             self.cursor.partial_bytes == rest.len() as u64 && (!had_partial || rest == kept);
         if self.batch.is_empty() && self.cursor.at == self.at && same_partial {
             return Ok(self.added);
+        }
+        // The two together may be more than a record takes.
+        if self.batch_bytes + rest.len() > BATCH_BYTES {
+            self.hand_over()?;
         }
         let batch = self.with_cursor(rest);
         drop(self.journal.submit_all(&batch)?);

@@ -144,6 +144,10 @@ impl<'j> Importer<'j> {
             Err(e) => return Ok(Err(refusal(&found.entry, &Skip::Unreadable(e.to_string())))),
         };
         let split = match Split::new(&bytes, kind.lists) {
+            Ok(split) if split.frame_bytes() > self.limits.frame_bytes => {
+                report.findings.push(large_frame(split.frame_bytes()));
+                return self.quarantine(found, report, progress);
+            }
             Ok(split) => split,
             Err(fault) => {
                 drop(bytes);
@@ -206,8 +210,9 @@ impl<'j> Importer<'j> {
         rows::writer::add(targets, tables, &source, &database, deleted, &mut report)?;
         drop(database);
         progress(found.entry.size_bytes);
-        if report.findings.has("database.damaged") {
-            // Rows on its bad pages are in nothing but the file itself.
+        let unread = ["database.damaged", "row.too_large"];
+        if unread.iter().any(|code| report.findings.has(code)) {
+            // Rows that could not be read are in nothing but the file itself.
             let mut whole = FileReport::new(&found.entry.source, found.host, "");
             whole.findings = std::mem::take(&mut report.findings);
             return Ok(self
@@ -316,6 +321,10 @@ fn look_at_document(
     };
     report.bytes = bytes.len() as u64;
     match Split::new(&bytes, kind.lists) {
+        Ok(split) if split.frame_bytes() > limits.frame_bytes => {
+            report.format = Format::Quarantine.name();
+            report.findings.push(large_frame(split.frame_bytes()));
+        }
         Ok(split) => {
             let reading = (kind.read)(&split, &found.entry.source);
             report.lines = split.len() as u64;
@@ -331,6 +340,11 @@ fn look_at_document(
         }
     }
     Ok(report)
+}
+
+fn large_frame(bytes: u64) -> Finding {
+    let what = format!("{bytes} bytes around its messages; kept as it is");
+    Finding::new("document.too_large", what)
 }
 
 fn not_understood(fault: &Fault) -> Finding {

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 /// How often a database that changes while it is copied is copied again.
 const COPY_ATTEMPTS: u32 = 5;
 
-/// The largest row, in bytes: hosts keep messages and outputs of tools in one.
-pub const ROW_LIMIT_BYTES: i32 = 16 << 20;
+/// The largest row that is read, in bytes: hosts keep messages and outputs of tools in one. As JSON
+/// it can be six times as large.
+pub const ROW_LIMIT_BYTES: i32 = 8 << 20;
 
 /// An open database. Drop it, and its copy is gone.
 pub struct Database {

@@ -9,7 +9,7 @@ use crate::documents::Waiting;
 use crate::error::{Error, Result};
 use crate::import::cursor::hash;
 use crate::import::feed::{Bookmark, Feed, Piece};
-use crate::import::note::{ItemNote, cut};
+use crate::import::note::{ItemNote, cut, cut_key};
 use crate::import::queue;
 use crate::import::target::{MAX_NAMESAKES, Targets, Why, bounded, namesakes};
 use crate::report::{FileReport, Finding};
@@ -33,6 +33,10 @@ pub const GONE: &str = "import.gone";
 
 /// The session of rows that belong to none.
 pub const TABLES: &str = "tables";
+
+/// The largest row as JSON that becomes a record: what a journal takes unless told otherwise, less
+/// what stands beside it.
+const RECORD_LIMIT_BYTES: usize = 15 << 20;
 
 /// How far the import of one session's rows has come. Which rows are there the records tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -484,6 +488,11 @@ impl Filling<'_> {
         self.queue.extend(meta.waiting);
         let time = known.and_then(|known| row.first(known.time));
         let bytes = row.encode();
+        if bytes.len() > RECORD_LIMIT_BYTES {
+            let what = format!("{} {rowid}: {} bytes as JSON", table.name, bytes.len());
+            report.findings.push(Finding::new("row.too_large", what));
+            return Ok(());
+        }
         self.put(
             &key,
             &table.name,
@@ -588,15 +597,6 @@ fn rows_there(session: &Session) -> Result<HashMap<String, u64>> {
         }
     }
     Ok(there)
-}
-
-/// A key that is not too long, and another than others.
-fn cut_key(key: &str) -> String {
-    let short = cut(key);
-    match short.len() == key.len() {
-        true => short,
-        false => format!("{short}~{:016x}", hash(key.as_bytes())),
-    }
 }
 
 fn damaged(what: &str, error: &rusqlite::Error) -> Finding {

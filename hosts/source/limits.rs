@@ -1,7 +1,10 @@
 //! How much an import takes from a source, each with its unit, its default and its reason.
 
+use crate::transcripts::lines::LINE_LIMIT_BYTES;
+
 /// Bounds of an import. A consuming builder; the defaults take everything that was seen in the
-/// wild and stay within 128 MiB of memory.
+/// wild. With them an import of ordinary transcripts stays within 128 MiB of memory, and one of
+/// files that somebody made to be imported within 192 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -9,6 +12,8 @@ pub struct Limits {
     pub line_bytes: usize,
     /// See [`Limits::document_bytes`].
     pub document_bytes: u64,
+    /// See [`Limits::frame_bytes`].
+    pub frame_bytes: u64,
     /// See [`Limits::file_bytes`].
     pub file_bytes: u64,
     /// See [`Limits::files`].
@@ -22,8 +27,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            line_bytes: 64 << 20,
-            document_bytes: 32 << 20,
+            line_bytes: LINE_LIMIT_BYTES,
+            document_bytes: 16 << 20,
+            frame_bytes: 6 << 20,
             file_bytes: 64 << 30,
             files: 1_000_000,
             folder_depth: 64,
@@ -34,18 +40,27 @@ impl Default for Limits {
 
 impl Limits {
     /// Longest line that is kept in one record, in bytes; a longer one is kept in pieces.
-    /// Default: 64 MiB, five times the longest seen. Raising it raises the memory that one
-    /// hostile line can ask for, by three times as much.
+    /// Default: 16 MiB; the longest seen had 13 million characters. Raising it raises the memory
+    /// that one hostile line can ask for, by four times as much.
     pub fn line_bytes(mut self, bytes: usize) -> Limits {
         self.line_bytes = bytes;
         self
     }
 
     /// Largest JSON document that is understood, in bytes; a larger one is kept verbatim, in
-    /// pieces. Default: 32 MiB. Raising it raises the memory that one hostile file can ask for,
-    /// by twice as much.
+    /// pieces. Default: 16 MiB. Raising it raises the memory that one hostile file can ask for,
+    /// by four times as much.
     pub fn document_bytes(mut self, bytes: u64) -> Limits {
         self.document_bytes = bytes;
+        self
+    }
+
+    /// Most bytes around the messages of a document that is understood; with more it is kept
+    /// verbatim. Default: 6 MiB, as each state of a document is a record of its own. Raising it
+    /// raises the memory that one hostile file can ask for, by ten times as much: quotes double
+    /// when they are put into a record, and that is held more than once.
+    pub fn frame_bytes(mut self, bytes: u64) -> Limits {
+        self.frame_bytes = bytes;
         self
     }
 

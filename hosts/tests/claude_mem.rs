@@ -225,9 +225,26 @@ fn values_of_every_type_come_back_and_a_huge_row_is_told() {
         .expect("deletes");
     drop(host);
     let imported = bench.import_twice();
-    // What was not read is not told to be gone.
+    // What was not read is not told to be gone, and the file is kept with it.
     assert_eq!(codes(&imported, FILE), ["row.too_large"]);
     assert_eq!(bench.contents("claude-mem/tables", "odd").len(), 10);
+    bench.assert_comes_back(&format!("quarantine/{FILE}"), FILE);
+}
+
+/// NUL bytes in a text are six bytes each as JSON, more than a record takes.
+#[test]
+fn a_row_that_grows_too_large_on_its_way_is_told_and_kept() {
+    let bench = Bench::new();
+    drop(bench.database(
+        FILE,
+        "CREATE TABLE odd(id INTEGER PRIMARY KEY, x);
+         INSERT INTO odd VALUES (1, CAST(zeroblob(4000000) AS TEXT)), (2, 'kept'),
+           (3, zeroblob(7000000));",
+    ));
+    let imported = bench.import_twice();
+    assert_eq!(codes(&imported, FILE), ["row.too_large"]);
+    assert_eq!(bench.contents("claude-mem/tables", "odd").len(), 2);
+    bench.assert_comes_back(&format!("quarantine/{FILE}"), FILE);
 }
 
 #[test]
