@@ -137,7 +137,7 @@ impl View {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the log does not go on as far as it is proven: it is damaged, or a
-    /// writer took away what this view refers to. [`Error::Io`].
+    /// writer took away what this view refers to, or the whole journal. [`Error::Io`].
     pub fn advance(&mut self, dir: &Dir) -> Result<()> {
         match read_watermark(dir, self.manifest.journal) {
             Ok(Watermark {
@@ -147,6 +147,13 @@ impl View {
                 self.advance_to(dir, durable_lsn)
             }
             Err(_) => {
+                // A restore or an upgrade puts another journal in the place of this one, and the
+                // page is that one's then.
+                let in_force = catalog::read_newest(dir)?.map(|found| found.manifest.journal);
+                if in_force != Some(self.manifest.journal) {
+                    let what = "another journal is in the place of this one";
+                    return Err(Corruption::new(dir.path(), what).into());
+                }
                 let proven = self.proven_by_groups(dir)?;
                 self.advance_to(dir, proven)
             }

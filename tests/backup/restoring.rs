@@ -428,3 +428,29 @@ fn an_exported_backup_is_a_journal_byte_for_byte() {
     let refused = store(&disk).export(&number(&backup), "/copy", &mut |_| ());
     assert_eq!(code(refused), "invalid");
 }
+
+/// `turnkeep log -f` ran on while somebody restored, and showed nothing any more: it waited for a word
+/// of a journal that was gone.
+#[test]
+fn who_reads_along_goes_on_with_the_restored_journal() {
+    let disk = SimDisk::new(41);
+    let (backup, then) = backed_up(&disk);
+    let reader = options(&disk).open_read_only(JOURNAL).expect("opens");
+    let mut follow = reader.follow(reader.durable_lsn());
+    let wait = std::time::Duration::ZERO;
+    assert!(follow.next_timeout(wait).expect("reads").is_none());
+    restore(&disk, &number(&backup));
+    reader.refresh().expect("looks again");
+    assert_eq!(dump_of(&reader), then);
+    // What comes now is behind everything that was handed out, so nobody misses it.
+    let (journal, _) = reopen(&disk);
+    let session = journal.session("work").expect("opens");
+    let said = session
+        .append("note", "after the restore")
+        .expect("appends");
+    let mut seen = Vec::new();
+    while let Some(entry) = follow.next_timeout(wait).expect("reads") {
+        seen.push((entry.lsn, entry.content));
+    }
+    assert_eq!(seen.last(), Some(&(said, b"after the restore".to_vec())));
+}
