@@ -4,10 +4,11 @@ use super::copy::{copy_file, ticker};
 use super::label::Backup;
 use super::store::{Backups, Which};
 use crate::error::{Error, Result};
-use crate::format::names::Name;
+use crate::format::names::{Name, TMP_SUFFIX};
 use crate::recovery::create::sync_parent;
 use crate::recovery::verify::Progress;
 use crate::storage::dir::Dir;
+use crate::storage::publish;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -46,10 +47,17 @@ impl Backups {
         files.sort_by_key(|file| matches!(Name::parse(&file.name), Name::Manifest(_)));
         let mut tick = ticker(backup.bytes, progress);
         for file in &files {
-            if matches!(Name::parse(&file.name), Name::Manifest(_)) {
-                target.sync()?;
+            let name = &*file.name;
+            if !matches!(Name::parse(name), Name::Manifest(_)) {
+                copy_file(&source, name, &target, Some(file.len), &mut tick)?;
+                continue;
             }
-            copy_file(&source, &file.name, &target, Some(file.len), &mut tick)?;
+            target.sync()?;
+            // Half a manifest would make it a damaged journal.
+            let bytes = source.read(name, file.len)?;
+            let tmp = format!("{name}{TMP_SUFFIX}");
+            publish(&**target.storage(), target.path(), &tmp, name, &bytes, true)?;
+            tick(name, file.len);
         }
         target.sync()?;
         Ok(backup)

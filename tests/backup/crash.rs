@@ -292,3 +292,51 @@ fn an_upgrade_of_an_older_version_cut_anywhere_keeps_the_old_files_until_confirm
     );
     assert!(cuts > 40, "{cuts}");
 }
+
+#[test]
+fn an_export_cut_anywhere_leaves_no_journal_or_all_of_it() {
+    let (base, first, then, _) = base();
+    let cuts = cut_everywhere(
+        &base,
+        |disk| {
+            let begun = disk.list_files("/exported");
+            let into = match begun.is_ok_and(|files| !files.is_empty()) {
+                true => "/once-more",
+                false => "/exported",
+            };
+            let done = store(disk).export(&number(&first), into, &mut |_| ());
+            done.map(drop)
+        },
+        |disk, story| {
+            let there = ["/exported", "/once-more"].map(|path| dump_if_there(disk, path));
+            for there in there.iter().flatten() {
+                assert_eq!(there, &then, "{story}");
+            }
+            assert!(
+                !story.ends_with("again") || there.iter().any(Option::is_some),
+                "{story}"
+            );
+            complete(disk, story);
+        },
+    );
+    assert!(cuts > 8, "{cuts}");
+}
+
+#[test]
+fn a_removal_cut_anywhere_leaves_a_good_one() {
+    let (base, first, ..) = base();
+    let second = store(&base).create(JOURNAL, None).expect("backs up");
+    cut_everywhere(
+        &base,
+        |disk| match store(disk).remove(&number(&first)) {
+            // The label was gone already.
+            Err(Error::NoBackup { .. }) => Ok(()),
+            done => done.map(drop),
+        },
+        |disk, story| {
+            let complete = complete(disk, story);
+            assert!(complete.contains(&second), "{story}");
+            assert!(!story.ends_with("again") || complete.len() == 1, "{story}");
+        },
+    );
+}
