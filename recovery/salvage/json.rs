@@ -158,7 +158,7 @@ fn string(out: &mut String, value: &str) {
 mod tests {
     use super::*;
     use crate::format::ids::{Lsn, Seq, SessionNo};
-    use crate::recovery::salvage::SalvagedSession;
+    use crate::recovery::salvage::{LostRecords, SalvagedSession};
 
     #[test]
     fn lists_are_cut_and_text_is_escaped() {
@@ -185,6 +185,25 @@ mod tests {
         let mut out = String::new();
         string(&mut out, "a\"b\\c\n\u{1}é");
         assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\"");
+    }
+
+    #[test]
+    fn how_many_sessions_are_left_out_is_said_if_any_are() {
+        let lost = |left_out| LostRecords {
+            from: Lsn::new(1),
+            to: Lsn::new(2),
+            is_certain: true,
+            sessions: Vec::new(),
+            sessions_left_out: left_out,
+            may_be_another: false,
+        };
+        let salvaged = SalvageReport {
+            lost_records: vec![lost(0), lost(7), lost(0)],
+            ..SalvageReport::default()
+        };
+        let json = report(&salvaged, 9);
+        assert_eq!(json.matches("sessions_left_out").count(), 1, "{json}");
+        assert!(json.contains("\"sessions_left_out\":7"), "{json}");
     }
 
     #[test]

@@ -98,6 +98,12 @@ fn without_a_snapshot_the_index_of_a_pack_says_what_is_lost() {
         "{}",
         salvaged.report
     );
+    let warned = salvaged
+        .report
+        .findings
+        .iter()
+        .any(|f| f.code == "no_state");
+    assert!(warned, "{}", salvaged.report);
     let of = lost_of(&salvaged, "s");
     let is_in = |ranges: &[SeqRange]| {
         let mut ranges = ranges.iter();
@@ -206,6 +212,7 @@ fn a_session_that_is_called_as_if_it_had_been_lost_was_not_renamed() {
     let salvaged = rescue(&home);
     let of = lost_of(&salvaged, "lost+found/session-1");
     assert!(!of.is_renamed);
+    assert_eq!(salvaged.report.findings, []);
     assert!(salvaged.report.is_complete(), "{}", salvaged.report);
 }
 

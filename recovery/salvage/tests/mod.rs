@@ -52,6 +52,7 @@ fn rescue(home: &Home) -> Salvaged {
         ("salvaged", SessionNo::new(0))
     );
     assert!(note.content.starts_with(b"{\"kind\":\"salvage\""));
+    assert!(note.at_ms > 0, "it says when");
     assert_eq!(entries.len() as u64, report.records_kept);
     let in_sessions: usize = reader
         .sessions()

@@ -286,3 +286,69 @@ fn the_note_in_the_journal_names_journals_and_sessions() {
     );
     assert!(report.contains(&expected), "{report}");
 }
+
+/// The group is wiped that a session was created in, with its first record. Its creation lay
+/// between its neighbours'.
+#[test]
+fn the_lost_beginning_of_a_session_is_named() {
+    let home = Home::new();
+    let journal = home.open();
+    for name in ["a", "b", "c"] {
+        let session = journal.session(name).expect("opens");
+        for i in 0..3 {
+            session
+                .append("event", format!("{name} {i}"))
+                .expect("is kept");
+        }
+    }
+    drop(journal);
+    let all = everything(&home);
+    let lsn = lsn_of(&all, "b 0");
+    wipe(&home, &all, &[lsn]);
+    let salvaged = rescue(&home);
+    assert_kept(&all, &salvaged);
+    let first = all.iter().find(|e| e.lsn.get() == lsn).expect("was there");
+    let no = first.session;
+    let lost = of(&salvaged, lsn);
+    assert!(lost.is_known(), "{lost}");
+    let named = &lost.sessions[0];
+    assert_eq!(
+        (named.no, named.id.as_deref()),
+        (no, Some("lost+found/session-2"))
+    );
+    assert_eq!(
+        (named.seqs.from, named.seqs.to),
+        (Seq::new(1), first.seq.next())
+    );
+    let session = salvaged.report.sessions.iter().find(|s| s.no == no);
+    assert_eq!(session.expect("is there").lost, [named.seqs]);
+}
+
+/// A session was deleted and compacted away, so no record of it is left. It is not suspected of
+/// what was lost later.
+#[test]
+fn a_session_that_was_deleted_is_no_suspect() {
+    let home = Home::new();
+    let journal = home.open();
+    let a = journal.session("a").expect("opens");
+    a.append("event", "a first").expect("is kept");
+    let gone = journal.session("gone").expect("opens");
+    gone.append("event", "went").expect("is kept");
+    gone.delete().expect("deletes");
+    for i in 0..2 {
+        a.append("event", format!("before {i}")).expect("is kept");
+        journal.compact().expect("compacts");
+    }
+    for i in 0..4 {
+        a.append("event", format!("behind {i}")).expect("is kept");
+    }
+    drop((a, gone, journal));
+    let all = everything(&home);
+    assert!(!all.iter().any(|e| e.content == b"went"));
+    let lsn = lsn_of(&all, "behind 1");
+    wipe(&home, &all, &[lsn]);
+    let salvaged = rescue(&home);
+    let lost = of(&salvaged, lsn);
+    assert!(lost.is_known(), "{lost}");
+    assert_eq!(lost.sessions[0].id.as_deref(), Some("a"));
+}

@@ -5,7 +5,8 @@ use crate::format::checksum::payload_checksum;
 use crate::format::frame::FrameHeader;
 use crate::format::group::{GroupBuffer, Place};
 use crate::format::ids::{Epoch, SessionNo};
-use crate::recovery::testing::{by_hand, segment};
+use crate::format::segment::SegmentHeader;
+use crate::recovery::testing::{by_hand, group, segment};
 
 fn checker() -> Checker {
     Checker {
@@ -100,4 +101,44 @@ fn a_number_far_beyond_all_others_is_no_session() {
         assert_eq!(checker.next_seqs.len(), known, "{beyond}");
     }
     assert_eq!(checker.findings.len(), 1);
+}
+
+/// Where a loss ends is known when the next record is there; only of the loss that was named last,
+/// and only once.
+#[test]
+fn the_end_of_a_loss_is_that_of_the_last_one_named() {
+    let mut checker = checker();
+    let mut loss = Finding::new(Severity::Damage, "group", "broken");
+    loss.lsn_from = Some(Lsn::new(5));
+    checker.say(loss);
+    let ends = |checker: &Checker| checker.findings[0].lsn_to.map(Lsn::get);
+    checker.end_last_loss(Lsn::new(6), Lsn::new(9));
+    assert_eq!(ends(&checker), None);
+    checker.end_last_loss(Lsn::new(5), Lsn::new(9));
+    assert_eq!(ends(&checker), Some(9));
+    checker.end_last_loss(Lsn::new(5), Lsn::new(12));
+    assert_eq!(ends(&checker), Some(9));
+}
+
+/// What packs hold below the log is not held in memory: the log has nothing to compare it with.
+#[test]
+fn the_log_begins_with_its_first_whole_group() {
+    let of = |id, parts: &[(usize, &[u8])]| {
+        let header = SegmentHeader {
+            id: SegmentId::new(id),
+            ..by_hand(16 * 4096)
+        };
+        (header.id, Arc::new(segment(header, parts)))
+    };
+    let (late, broken) = (group(8, 5, 5, &[b"a"]), group(8, 4, 4, &[b"b"]));
+    let mut broken = broken.clone();
+    broken[104] ^= 1;
+    let log = |files: Vec<(SegmentId, Arc<SegmentFile>)>| Segments {
+        whole: files.into_iter().collect(),
+        ..Segments::default()
+    };
+    let both = log(vec![of(7, &[]), of(8, &[(0, &broken), (3, &late)])]);
+    assert_eq!(first_lsn(&both).expect("reads"), Some(Lsn::new(5)));
+    let none = log(vec![of(7, &[]), of(8, &[(0, &broken)])]);
+    assert_eq!(first_lsn(&none).expect("reads"), None);
 }

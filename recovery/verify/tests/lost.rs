@@ -217,3 +217,27 @@ fn without_a_manifest_what_is_lost_is_named_by_its_records() {
     let report = look(&home);
     assert_eq!(report.next_lsn.get(), groups.last().expect("several").end);
 }
+
+/// The page is gone, and a group in the middle rots: nothing proves that it was durable but what
+/// stands behind it. Nobody is writing, so it is damage.
+#[test]
+fn damage_of_a_journal_at_rest_is_not_taken_for_a_writer_at_work() {
+    let home = Home::new();
+    let journal = home.open();
+    fill(&journal, "a", 1, 8);
+    drop(journal);
+    home.remove("WATERMARK");
+    let groups = groups(&home);
+    let first = in_segment(&groups, 0);
+    wipe(&home, first[3]);
+    let report = look(&home);
+    assert!(!report.is_sound(), "{report}");
+    assert!(
+        !report.findings.iter().any(|f| f.code == "live"),
+        "{report}"
+    );
+    assert_eq!(
+        said(&home),
+        [lost("log", first[3], first[3].first, first[3].end)]
+    );
+}
