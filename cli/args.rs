@@ -141,6 +141,14 @@ pub enum Command {
     ///
     /// What the engine or its keeper does (repairs, interruptions, claims) is no activity.
     Idle(upkeep::Idle),
+    /// List the turns that have not ended: whose they are, and why they have not.
+    Turns(upkeep::Turns),
+    /// List queued input: what waits, what is claimed, what was given up; and decide about it.
+    Queue(upkeep::Queue),
+    /// Tell in which files of the journal some bytes stand, packs unpacked; exits with 1 if in any.
+    ///
+    /// Shows that what was deleted is gone. What is sealed is not opened for it.
+    Search(upkeep::Search),
     /// Set right what can be set right without losing anything.
     ///
     /// A torn tail, damaged snapshots that the log replaces, leftovers of a crash, rights that are

@@ -115,6 +115,74 @@ pub struct Repair {
     pub interrupt: bool,
 }
 
+/// Arguments of `turns`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep turns                                      what has not ended, and whose it is
+  turnkeep turns --json | jq 'select(.from_earlier_writer)'")]
+pub struct Turns {
+    /// Only of this session; the beginning of its id will do.
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+}
+
+/// Arguments of `queue`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  turnkeep queue                                      what waits, who has it, what was given up
+  turnkeep queue --dead                               the dead letters
+  turnkeep queue release agent-7f3a 12                let it wait again
+  turnkeep queue withdraw agent-7f3a 12 --reason \"asked twice\""
+)]
+pub struct Queue {
+    /// Only of this session; the beginning of its id will do.
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Only what was given up.
+    #[arg(long)]
+    pub dead: bool,
+    /// Decide about one input; refused while a host holds the journal, which has the same calls.
+    #[command(subcommand)]
+    pub what: Option<QueueAction>,
+}
+
+/// What may be decided about queued input.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum QueueAction {
+    /// Let a dead letter, or input whose claim ended with its host, wait again.
+    Release(OneInput),
+    /// Take input back: it is not handed out any more. The record of it stays.
+    Withdraw(OneInput),
+}
+
+/// One queued input.
+#[derive(Args, Clone, Debug)]
+pub struct OneInput {
+    /// The session's id, or the beginning of it.
+    pub session: String,
+    /// The input, by its number in the column INPUT.
+    pub input: u32,
+    /// Why; it stands in the record.
+    #[arg(long, default_value = "by hand")]
+    pub reason: String,
+}
+
+/// Arguments of `search`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep search 'sk-live-51H'                       is it still in any file?
+  printf %s \"$SECRET\" | turnkeep search              without it in the shell's history
+  turnkeep compact && turnkeep search 'sk-live-51H'   what was deleted goes when it is compacted")]
+pub struct Search {
+    /// The text; standard input if none is given, at most 1 MiB.
+    pub text: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

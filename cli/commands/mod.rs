@@ -12,8 +12,10 @@ mod import;
 mod journal;
 mod keygen;
 mod log;
+mod queue;
 mod repair;
 mod salvage;
+mod search;
 mod sessions;
 mod show;
 mod stat;
@@ -38,6 +40,9 @@ pub fn run(cli: &Cli, out: &mut Output) -> Result<Exit> {
         Command::Audit(args) => audit::run(cli, args, out),
         Command::Explain(args) => explain::run(cli, args, out),
         Command::Idle(args) => idle::run(cli, args, out),
+        Command::Turns(args) => queue::turns(cli, args, out),
+        Command::Queue(args) => queue::run(cli, args, out),
+        Command::Search(args) => search::run(cli, args, out),
         Command::Repair(args) => repair::run(cli, args, out),
         Command::Salvage(args) => salvage::run(cli, args, out),
         Command::Compact(args) => compact::run(cli, args, out),

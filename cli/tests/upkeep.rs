@@ -201,3 +201,75 @@ fn a_repair_shows_what_it_would_do_then_does_it_then_has_nothing_to_do() {
     assert_eq!(bench.json(&["log"]), before);
     bench.good(&["audit"]);
 }
+
+#[test]
+fn what_waits_and_what_has_not_ended_is_listed_and_decided_about() {
+    let bench = left_behind();
+    let turns = bench.json(&["turns"]);
+    assert_eq!(turns.len(), 1);
+    assert_eq!(
+        (&turns[0]["turn"], &turns[0]["owner"]),
+        (&2.into(), &"w1".into())
+    );
+    let got = bench.good(&["turns", "--session", "agent"]);
+    let said = text(&got);
+    assert!(said.contains("running") && said.contains("w1"), "{said}");
+    assert_eq!(bench.json(&["turns", "--session", "nobody"]).len(), 0);
+
+    let (journal, _) = Journal::open(bench.journal()).expect("opens");
+    let session = journal.find("agent-7").expect("is there");
+    for content in ["first", "second"] {
+        session
+            .enqueue(Input::new("todo", content))
+            .expect("is queued");
+    }
+    let claim = session.claim("w2").expect("claims").expect("waits");
+    claim.bury("cannot be understood").expect("is buried");
+    journal.close().expect("closes");
+    let queue = bench.json(&["queue"]);
+    let states: Vec<_> = queue.iter().map(|input| input["status"].clone()).collect();
+    assert_eq!(states, ["dead", "waiting"]);
+    let dead = queue[0]["input"].to_string();
+    let got = bench.good(&["queue", "--dead"]);
+    let said = text(&got);
+    assert!(said.contains("dead") && !said.contains("waiting"), "{said}");
+    bench.good(&["queue", "release", "agent", &dead]);
+    assert_eq!(bench.json(&["queue", "--dead"]).len(), 0);
+    bench.good(&[
+        "queue",
+        "withdraw",
+        "agent-7",
+        &dead,
+        "--reason",
+        "asked twice",
+    ]);
+    assert_eq!(bench.json(&["queue"]).len(), 1);
+    let log = bench.json(&["log"]);
+    let withdrawn = log.iter().rfind(|entry| entry["kind"] == "input_withdrawn");
+    assert_eq!(withdrawn.expect("is on record")["name"], "asked twice");
+    bench.fails(7, &["queue", "release", "agent-7", &dead]);
+    let (_held, _) = Journal::open(bench.journal()).expect("opens");
+    bench.fails(4, &["queue", "withdraw", "agent-7", "1"]);
+    assert_eq!(bench.json(&["queue"]).len(), 1, "looking takes no lock");
+}
+
+#[test]
+fn a_search_tells_where_a_secret_is_until_it_is_gone() {
+    let bench = left_behind();
+    let got = bench.run(&["search", "the secret plan"]);
+    assert_eq!(got.status.code(), Some(1));
+    assert!(
+        text(&got.stdout).contains(".seg at byte"),
+        "{}",
+        text(&got.stdout)
+    );
+    let (journal, _) = Journal::open(bench.journal()).expect("opens");
+    let session = journal.find("agent-7").expect("is there");
+    session.delete().expect("is deleted");
+    journal.close().expect("closes");
+    bench.good(&["compact"]);
+    assert!(bench.good(&["search", "the secret plan"]).is_empty());
+    let fed = bench.feed(&["search"], b"the secret plan");
+    assert!(fed.status.success(), "{}", text(&fed.stderr));
+    bench.fails(7, &["search", ""]);
+}
