@@ -161,6 +161,11 @@ pub enum QueueAction {
 
 /// One queued input.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  turnkeep queue                                      which there are
+  turnkeep queue release agent-7f3a 12
+  turnkeep queue withdraw agent-7f3a 12 --reason \"asked twice\"")]
 pub struct OneInput {
     /// The session's id, or the beginning of it.
     pub session: String,
