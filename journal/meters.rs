@@ -4,7 +4,6 @@
 use metrics::{Counter, Gauge, Histogram, Unit};
 use std::fmt;
 use std::path::Path;
-use std::sync::Once;
 use std::time::Duration;
 
 pub(crate) struct Meters {
@@ -58,36 +57,34 @@ impl Meters {
     }
 }
 
+/// Again for each journal: whoever records may have been installed since the last one.
 fn describe() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        metrics::describe_counter!("turnkeep_commits_total", "Groups that became durable.");
-        metrics::describe_counter!("turnkeep_records_total", "Records that became durable.");
-        metrics::describe_counter!(
-            "turnkeep_log_bytes_total",
-            Unit::Bytes,
-            "Bytes written to the log."
-        );
-        metrics::describe_histogram!(
-            "turnkeep_commit_seconds",
-            Unit::Seconds,
-            "Writing and syncing a group."
-        );
-        metrics::describe_histogram!(
-            "turnkeep_append_seconds",
-            Unit::Seconds,
-            "From a durable append to its acknowledgement."
-        );
-        metrics::describe_counter!("turnkeep_log_failures_total", "Failures of the log.");
-        metrics::describe_counter!("turnkeep_compactions_total", "Compactions that were done.");
-        metrics::describe_counter!(
-            "turnkeep_failed_compactions_total",
-            "Compactions in the background that failed."
-        );
-        metrics::describe_gauge!(
-            "turnkeep_free_bytes",
-            Unit::Bytes,
-            "Bytes that are free on the journal's disk."
-        );
-    });
+    metrics::describe_counter!("turnkeep_commits_total", "Groups that became durable.");
+    metrics::describe_counter!("turnkeep_records_total", "Records that became durable.");
+    metrics::describe_counter!(
+        "turnkeep_log_bytes_total",
+        Unit::Bytes,
+        "Bytes written to the log."
+    );
+    metrics::describe_histogram!(
+        "turnkeep_commit_seconds",
+        Unit::Seconds,
+        "Writing and syncing a group."
+    );
+    metrics::describe_histogram!(
+        "turnkeep_append_seconds",
+        Unit::Seconds,
+        "From a durable append to its acknowledgement."
+    );
+    metrics::describe_counter!("turnkeep_log_failures_total", "Failures of the log.");
+    metrics::describe_counter!("turnkeep_compactions_total", "Compactions that were done.");
+    metrics::describe_counter!(
+        "turnkeep_failed_compactions_total",
+        "Compactions in the background that failed."
+    );
+    metrics::describe_gauge!(
+        "turnkeep_free_bytes",
+        Unit::Bytes,
+        "Bytes that are free on the journal's disk."
+    );
 }
