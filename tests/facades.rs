@@ -9,6 +9,10 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use turnkeep::Journal;
 use turnkeep::sim::{OpKind, SimDisk};
 
+/// Which spans anybody wants is remembered for the whole process: a journal that is at work without
+/// a subscriber while one is set for another thread can make them seem unwanted.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn open(disk: &SimDisk) -> Journal {
     let options = Journal::options().background(false);
     let options = options.storage(Arc::new(disk.clone()));
@@ -17,6 +21,7 @@ fn open(disk: &SimDisk) -> Journal {
 
 #[test]
 fn counters_and_latencies_are_those_of_the_journal() {
+    let _alone = ALONE.lock();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let disk = SimDisk::new(1);
@@ -78,6 +83,7 @@ impl Write for Written {
 
 #[test]
 fn spans_and_events_are_traced() {
+    let _alone = ALONE.lock();
     let written = Written::default();
     let to = written.clone();
     let subscriber = tracing_subscriber::fmt()
