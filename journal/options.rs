@@ -9,6 +9,7 @@ use crate::model::state::MAX_OPEN_TURNS;
 use crate::storage::Storage;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a journal is opened. A consuming builder; the defaults are safe.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub struct Options {
     pub(crate) first_segment_bytes: u64,
     pub(crate) max_record_bytes: u32,
     pub(crate) max_pending_bytes: usize,
+    pub(crate) ticket_delay: Duration,
     pub(crate) group_align: u32,
     pub(crate) keep_snapshots: usize,
     pub(crate) compact_after_bytes: u64,
@@ -42,6 +44,7 @@ impl Default for Options {
             first_segment_bytes: 1 << 20,
             max_record_bytes: 16 << 20,
             max_pending_bytes: 16 << 20,
+            ticket_delay: Duration::ZERO,
             group_align: 4096,
             keep_snapshots: 3,
             compact_after_bytes: 64 << 20,
@@ -107,6 +110,14 @@ impl Options {
     /// Bytes that may be accepted and not yet durable before appends wait. Default: 16 MiB.
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;
+        self
+    }
+
+    /// How long records that were submitted may wait for others before they are committed, if
+    /// nobody waits for their tickets. Default: not at all. A few milliseconds make the groups
+    /// of a stream of tickets larger and its syncs fewer.
+    pub fn ticket_delay(mut self, delay: Duration) -> Self {
+        self.ticket_delay = delay;
         self
     }
 

@@ -221,7 +221,16 @@ impl Shared {
 
     /// As [`Shared::append`], without waiting for anything but room.
     pub(crate) fn submit(&self, may_wait: bool, record: &NewRecord<'_>) -> Result<(Accepted, u64)> {
-        self.offer(may_wait, Want::Durable, None, record)
+        let (want, within) = self.ticket_want();
+        self.offer(may_wait, want, within, record)
+    }
+
+    /// How soon what is submitted is to be durable, if nobody waits for it.
+    fn ticket_want(&self) -> (Want, Option<Duration>) {
+        match self.options.ticket_delay {
+            Duration::ZERO => (Want::Durable, None),
+            delay => (Want::Nothing, Some(delay)),
+        }
     }
 
     /// As [`Shared::submit`]; the record is synced within the stated time.
@@ -373,9 +382,10 @@ impl Shared {
             .zip(&mut payloads)
             .map(|(record, payload)| self.encode(record, payload, at_ms))
             .collect::<Result<Vec<_>>>()?;
+        let (want, within) = self.ticket_want();
         let accepted = self.commit.submit(
-            Want::Durable,
-            None,
+            want,
+            within,
             true,
             &|capacity| self.prepare_segment(capacity),
             &mut |tail: &mut Tail| tail.admit_all(&prepared),

@@ -87,6 +87,42 @@ fn records_that_are_waited_for_together_share_a_write_and_a_sync() {
     assert!(per_byte <= 1.13, "{per_byte} bytes for a byte of payload");
 }
 
+/// A stream of tickets, such as an import, would make a sync of every few records.
+#[test]
+fn tickets_that_nobody_waits_for_may_wait_for_company() {
+    let disk = SimDisk::new(6);
+    let hour = std::time::Duration::from_secs(3600);
+    let options = options(&disk).background(true).ticket_delay(hour);
+    let (journal, _) = options.open(PATH).expect("opens");
+    let session = journal.session("s").expect("opens");
+    session.append("note", KIB).expect("appends");
+    // Not the disk's own counts: the next segment is being made meanwhile.
+    let commits = || journal.health().expect("tells").commits;
+    let before = commits();
+    let submit = |_| session.submit("note", KIB).expect("goes in");
+    let tickets: Vec<_> = (0..50).map(submit).collect();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    assert!(!tickets[0].is_durable(), "nobody waits");
+    tickets[0].wait().expect("is durable");
+    assert!(tickets[49].is_durable());
+    assert_eq!(commits() - before, 1);
+    // And with nobody waiting at all they are durable in time.
+    drop((session, journal));
+    let soon = std::time::Duration::from_millis(5);
+    let (journal, _) = self::options(&disk)
+        .background(true)
+        .ticket_delay(soon)
+        .open(PATH)
+        .expect("opens");
+    let session = journal.session("s").expect("opens");
+    let ticket = session.submit("note", KIB).expect("goes in");
+    let begun = std::time::Instant::now();
+    while !ticket.is_durable() {
+        assert!(begun.elapsed() < hour / 60, "nobody committed it");
+        std::thread::sleep(soon);
+    }
+}
+
 #[test]
 fn a_turn_costs_the_same_whatever_its_session_holds() {
     let disk = SimDisk::new(3);

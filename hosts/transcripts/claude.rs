@@ -5,6 +5,7 @@
 //! Cursor has `role` in its place. Prompts, tool results and what the host puts into the
 //! conversation are all of type `user`, told apart here.
 
+use super::claude_content::Content;
 use super::meta::LineMeta;
 use super::parse::{is_true, string};
 use super::turns::{Mark, Outcome};
@@ -22,9 +23,10 @@ const LOCAL_OUTPUT: [&str; 4] = [
 /// Beginning of the user line that stands where somebody pressed escape.
 const INTERRUPTED: &str = "[Request interrupted by user";
 
+/// A line. What stands in `message` is read with it, or left for later.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
+struct Record<'a, M> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     role: Option<&'a RawValue>,
@@ -39,26 +41,29 @@ struct Record<'a> {
     is_sidechain: Option<&'a RawValue>,
     is_compact_summary: Option<&'a RawValue>,
     is_api_error_message: Option<&'a RawValue>,
-    message: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    content: Option<&'a RawValue>,
-    stop_reason: Option<&'a RawValue>,
+    message: Option<M>,
 }
 
 #[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    name: Option<&'a RawValue>,
-    text: Option<&'a RawValue>,
+struct Message<'a, C> {
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    content: Option<C>,
+    stop_reason: Option<&'a RawValue>,
 }
 
-impl Record<'_> {
+// Derived it would ask the same of `C`.
+impl<C> Default for Message<'_, C> {
+    fn default() -> Self {
+        Message {
+            role: None,
+            content: None,
+            stop_reason: None,
+        }
+    }
+}
+
+impl<M> Record<'_, M> {
     /// Whether a line with these fields is one of this format.
     fn is_ours(&self) -> bool {
         match string(self.kind).as_deref() {
@@ -72,38 +77,58 @@ impl Record<'_> {
 
 /// Tells whether `text` is a line of this format.
 pub(super) fn recognises(text: &str) -> bool {
-    serde_json::from_str::<Record>(text).is_ok_and(|record| record.is_ours())
+    serde_json::from_str::<Record<'_, &RawValue>>(text).is_ok_and(|record| record.is_ours())
 }
 
 /// Reads the facts of a line. `sub_agent` tells that the whole file is one side chain.
+///
+/// Nearly every line is of the shape that the host writes, and read in one go. Any other is read
+/// step by step, each of which may fail for itself.
 pub(super) fn read(text: &str, sub_agent: bool) -> serde_json::Result<LineMeta> {
-    let record: Record = serde_json::from_str(text)?;
-    let message: Message = record
+    if let Ok(record) = serde_json::from_str::<Record<'_, Message<'_, Content<'_>>>>(text) {
+        let message = record.message.as_ref();
+        return Ok(facts(
+            &record,
+            message.unwrap_or(&Message::default()),
+            sub_agent,
+        ));
+    }
+    let record: Record<'_, &RawValue> = serde_json::from_str(text)?;
+    let message: Message<'_, &RawValue> = record
         .message
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default();
-    let parts: Vec<Part> = message
-        .content
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+    let content = message.content.map(Content::of);
+    let message = Message {
+        role: message.role,
+        content,
+        stop_reason: message.stop_reason,
+    };
+    Ok(facts(&record, &message, sub_agent))
+}
+
+fn facts<M>(
+    record: &Record<'_, M>,
+    message: &Message<'_, Content<'_>>,
+    sub_agent: bool,
+) -> LineMeta {
+    let nothing = Content::default();
+    let content = message.content.as_ref().unwrap_or(&nothing);
     let role = string(message.role).or_else(|| string(record.role));
     let kind = string(record.kind).or_else(|| string(record.role));
-    let tool_name = parts
-        .iter()
-        .find(|part| part.is("tool_use"))
-        .and_then(|part| string(part.name));
-
+    let tool_use = content.parts.iter().find(|part| part.is("tool_use"));
+    let tool_name = tool_use.and_then(|part| string(part.name));
     let elsewhere = is_true(record.is_sidechain) && !sub_agent;
     let mark = match kind.as_deref() {
         _ if elsewhere => Mark::Other,
-        Some("user") => user_mark(&record, &message, &parts),
-        Some("assistant") => assistant_mark(&record, &message, &parts),
+        Some("user") => user_mark(record, content),
+        Some("assistant") => assistant_mark(record, message, content),
         Some("system") if string(record.subtype).as_deref() == Some("turn_duration") => {
             Mark::Ends(Outcome::Completed)
         }
         _ => Mark::Other,
     };
-    Ok(LineMeta {
+    LineMeta {
         kind: match (kind, string(record.subtype)) {
             (Some(kind), Some(subtype)) => format!("{kind}/{subtype}"),
             (Some(kind), None) => kind,
@@ -118,49 +143,42 @@ pub(super) fn read(text: &str, sub_agent: bool) -> serde_json::Result<LineMeta> 
         turn_id: None,
         tool_name,
         mark,
-    })
+    }
 }
 
-fn user_mark(record: &Record, message: &Message, parts: &[Part]) -> Mark {
+fn user_mark<M>(record: &Record<'_, M>, content: &Content<'_>) -> Mark {
     if is_true(record.is_meta)
         || is_true(record.is_compact_summary)
-        || parts.iter().any(|part| part.is("tool_result"))
+        || content.parts.iter().any(|part| part.is("tool_result"))
     {
         return Mark::Other;
     }
-    // The content is one string or a list of parts; the raw JSON of the first text decides.
-    let first = match message.content {
-        Some(raw) if raw.get().starts_with('"') => Some(raw),
-        _ => parts.iter().find_map(|part| part.text),
-    };
-    let text = first.map_or("", |raw| raw.get().trim_start_matches('"'));
+    let text = content.beginning.as_deref().unwrap_or_default();
     if text.starts_with(INTERRUPTED) {
         Mark::Ends(Outcome::Interrupted)
     } else if LOCAL_OUTPUT.iter().any(|tag| text.starts_with(tag)) {
         Mark::Other
-    } else if first.is_some() || !parts.is_empty() {
+    } else if content.beginning.is_some() || !content.parts.is_empty() {
         Mark::Asks { may_repeat: false }
     } else {
         Mark::Other
     }
 }
 
-fn assistant_mark(record: &Record, message: &Message, parts: &[Part]) -> Mark {
+fn assistant_mark<M>(
+    record: &Record<'_, M>,
+    message: &Message<'_, Content<'_>>,
+    content: &Content<'_>,
+) -> Mark {
     if is_true(record.is_api_error_message) {
         return Mark::Fails;
     }
-    if parts.iter().any(|part| part.is("tool_use")) {
+    if content.parts.iter().any(|part| part.is("tool_use")) {
         return Mark::Calls;
     }
     match string(message.stop_reason).as_deref() {
         Some("end_turn" | "stop_sequence") => Mark::Done,
         _ => Mark::Says,
-    }
-}
-
-impl Part<'_> {
-    fn is(&self, kind: &str) -> bool {
-        string(self.kind).as_deref() == Some(kind)
     }
 }
 
@@ -247,6 +265,58 @@ mod tests {
             mark(r#""type":"system","subtype":"turn_duration""#),
             Mark::Ends(Outcome::Completed)
         );
+    }
+
+    /// What is of another shape than the host writes is read as far as it goes, and the line is
+    /// none the worse for it.
+    #[test]
+    fn parts_of_another_shape_are_nothing() {
+        let cases = [
+            (r#""type":"user","message":7"#, Mark::Other),
+            (r#""type":"user","message":"hi""#, Mark::Other),
+            (r#""type":"user","message":["hi"]"#, Mark::Other),
+            (r#""type":"user","message":{"content":7}"#, Mark::Other),
+            (r#""type":"user","message":{"content":1e999}"#, Mark::Other),
+            (
+                r#""type":"user","message":{"content":{"text":"hi"}}"#,
+                Mark::Other,
+            ),
+            (r#""type":"user","message":{"content":[]}"#, Mark::Other),
+            (r#""type":"user","message":{"content":["hi"]}"#, Mark::Other),
+            (
+                r#""type":"user","message":{"content":[{"type":"text","text":"hi"},7]}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":"hi","content":"ho"}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":[{"type":"text","type":"text"}]}"#,
+                Mark::Other,
+            ),
+            (r#""type":"user","message":{"content":"\ud800"}"#, ASKS),
+            (
+                r#""type":"user","message":{"content":"<bash-stdout>\n\"quoted\""}"#,
+                Mark::Other,
+            ),
+            (
+                r#""type":"user","message":{"content":"\n<bash-stdout>"}"#,
+                ASKS,
+            ),
+            (
+                r#""type":"user","message":{"content":[{"type":"text","text":7}]}"#,
+                ASKS,
+            ),
+            (r#""type":"assistant","message":null"#, Mark::Says),
+            (
+                r#""type":"assistant","message":{"content":[7],"stop_reason":"end_turn"}"#,
+                Mark::Done,
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(mark(line), expected, "{line}");
+        }
     }
 
     #[test]

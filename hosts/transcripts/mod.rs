@@ -16,6 +16,7 @@
 //! by the content of a message. It knows no journal.
 
 mod claude;
+mod claude_content;
 mod codex;
 pub mod gist;
 mod hermes;
