@@ -26,8 +26,9 @@ pub enum Alert {
     DiskStalled,
     /// The disk has less space than is wished.
     LowSpace,
-    /// The oldest turn that has not ended was submitted too long ago.
-    TurnOverdue,
+    /// The oldest turn that has not ended was submitted too long ago, whatever is done in it. An
+    /// audit's `turn.overdue` is another thing: one that nothing was heard of for long.
+    TurnUnfinished,
     /// The oldest input that waits was queued too long ago.
     InputOverdue,
     /// More dead letters are kept than is wished.
@@ -44,20 +45,20 @@ impl Alert {
         Alert::NotWritable,
         Alert::DiskStalled,
         Alert::LowSpace,
-        Alert::TurnOverdue,
+        Alert::TurnUnfinished,
         Alert::InputOverdue,
         Alert::ManyDeadLetters,
         Alert::CompactionBehind,
         Alert::CompactionFails,
     ];
 
-    /// Returns the stable, machine-readable name. Those that an audit knows too have its codes'.
+    /// Returns the stable, machine-readable name. What an audit finds too has the name of its code.
     pub const fn as_str(self) -> &'static str {
         match self {
             Alert::NotWritable => "log.not-writable",
             Alert::DiskStalled => "disk.stalled",
             Alert::LowSpace => "disk.low-space",
-            Alert::TurnOverdue => "turn.overdue",
+            Alert::TurnUnfinished => "turn.unfinished",
             Alert::InputOverdue => "queue.overdue",
             Alert::ManyDeadLetters => "queue.many-dead-letters",
             Alert::CompactionBehind => "compaction.behind",
@@ -157,7 +158,7 @@ impl Health {
                     .is_some_and(|free| free < wished.low_space_bytes),
             ),
             (
-                Alert::TurnOverdue,
+                Alert::TurnUnfinished,
                 past(self.oldest_unfinished_ms, wished.unfinished_after),
             ),
             (

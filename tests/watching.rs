@@ -194,7 +194,7 @@ fn liveness_is_not_progress() {
     let late = journal.health().expect("tells");
     assert_eq!(
         late.alerts,
-        [Alert::TurnOverdue, Alert::InputOverdue],
+        [Alert::TurnUnfinished, Alert::InputOverdue],
         "{late}"
     );
     assert!(late.oldest_unfinished_ms >= Some(hour.as_millis() as u64));
